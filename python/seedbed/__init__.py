@@ -1,0 +1,1 @@
+"""Keras initializers at memory speed."""

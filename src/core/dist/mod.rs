@@ -1,0 +1,31 @@
+//! Distributions, as the caller describes them and as each stream draws them.
+
+/// What the elements of a tensor follow. Parameters are those of the untruncated distribution.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Distribution {
+    /// Uniform on [low, high).
+    Uniform {
+        /// Included bound.
+        low: f64,
+        /// Excluded bound.
+        high: f64,
+    },
+    /// Normal.
+    Normal {
+        /// Mean.
+        mean: f64,
+        /// Standard deviation, >= 0.
+        stddev: f64,
+    },
+    /// Normal, held within `lower` and `upper` standard deviations of the mean by redrawing.
+    TruncatedNormal {
+        /// Mean before truncation.
+        mean: f64,
+        /// Standard deviation before truncation, >= 0.
+        stddev: f64,
+        /// Lower bound in standard deviations from the mean; -2 in Keras.
+        lower: f64,
+        /// Upper bound in standard deviations from the mean; 2 in Keras.
+        upper: f64,
+    },
+}

@@ -1,0 +1,71 @@
+//! Everything that can go wrong in the core, as values.
+//!
+//! The bindings turn each variant into one Python exception; nothing here knows Python.
+
+use std::fmt;
+
+/// Why a call was refused or stopped. Nothing was written to the output unless
+/// the variant is [`Error::Interrupted`], where its contents are undefined.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Error {
+    /// An argument has a value outside what the call accepts.
+    Value {
+        /// The argument's name as the caller knows it.
+        argument: &'static str,
+        /// The rule it breaks, as the predicate of a sentence: "must be > 0".
+        rule: String,
+        /// What was received, printed.
+        received: String,
+    },
+    /// A number that does not fit the type that has to hold it.
+    Overflow {
+        /// The argument's name as the caller knows it.
+        argument: &'static str,
+        /// The rule it breaks.
+        rule: String,
+        /// What was received, printed.
+        received: String,
+    },
+    /// Workspace of this many bytes could not be had.
+    OutOfMemory {
+        /// The size that was asked for.
+        bytes: usize,
+    },
+    /// The caller asked to stop; the output's contents are undefined.
+    Interrupted,
+}
+
+impl Error {
+    /// A [`Error::Value`] for `argument`.
+    pub fn value(
+        argument: &'static str,
+        rule: impl Into<String>,
+        received: impl fmt::Display,
+    ) -> Self {
+        Self::Value { argument, rule: rule.into(), received: received.to_string() }
+    }
+
+    /// A [`Error::Overflow`] for `argument`.
+    pub fn overflow(
+        argument: &'static str,
+        rule: impl Into<String>,
+        received: impl fmt::Display,
+    ) -> Self {
+        Self::Overflow { argument, rule: rule.into(), received: received.to_string() }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Value { argument, rule, received }
+            | Self::Overflow { argument, rule, received } => {
+                write!(f, "`{argument}` {rule}. Received: {argument}={received}")
+            }
+            Self::OutOfMemory { bytes } => write!(f, "cannot allocate {bytes} bytes of workspace"),
+            Self::Interrupted => write!(f, "interrupted"),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,1 @@
+//! What initializers compute before they draw: fans and scales.

@@ -1,0 +1,1 @@
+//! Bit generators: one published algorithm a file.

@@ -1,0 +1,254 @@
+//! Vectors of numbers, one implementation an instruction set.
+//!
+//! An algorithm is written once, as a [`Kernel`] over the trait [`Simd`]; [`run`] executes it with
+//! the best instruction set that the machine has and the user allows. A value of an instruction
+//! set's type is a proof that the processor has it, so the operations are safe to call, and all
+//! unsafe code of the kernels lives in this folder.
+//!
+//! Every operation is exact or rounds once to nearest even as IEEE 754 prescribes, lane by lane,
+//! so a kernel gives the same bits on every instruction set. Only [`Simd::mul_add_f32`] and
+//! [`Simd::mul_add_f64`] fuse.
+
+use std::mem::MaybeUninit;
+use std::sync::OnceLock;
+
+use crate::error::Error;
+
+mod environment;
+mod scalar;
+
+pub use environment::FloatEnvironment;
+
+/// An instruction set that kernels are compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Isa {
+    /// Portable Rust.
+    Scalar,
+    /// x86-64's baseline.
+    Sse2,
+    /// AVX2 with FMA and F16C.
+    Avx2,
+    /// AVX-512 F, VL, DQ and BW.
+    Avx512,
+    /// AArch64's baseline.
+    Neon,
+}
+
+impl Isa {
+    /// The name users select it by.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Scalar => "scalar",
+            Self::Sse2 => "sse2",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+            Self::Neon => "neon",
+        }
+    }
+
+    /// The instruction sets this machine has, the best last.
+    pub fn available() -> Vec<Self> {
+        let all = vec![Self::Scalar];
+        all
+    }
+}
+
+static SELECTED: OnceLock<Isa> = OnceLock::new();
+
+/// Fixes the instruction set for the life of the process: `name`, or the best one if `None`.
+///
+/// # Errors
+/// [`Error::Value`] that lists what is available, if `name` is not; the selection of the first
+/// successful call stays.
+pub fn select(name: Option<&str>) -> Result<Isa, Error> {
+    let available = Isa::available();
+    let isa = match name {
+        None => available[available.len() - 1],
+        Some(name) => *available.iter().find(|isa| isa.name() == name).ok_or_else(|| {
+            let names: Vec<_> = available.iter().map(|isa| isa.name()).collect();
+            Error::value(
+                "SEEDBED_ISA",
+                format!("must be available on this machine: {}", names.join(", ")),
+                format!("'{name}'"),
+            )
+        })?,
+    };
+    Ok(*SELECTED.get_or_init(|| isa))
+}
+
+/// The instruction set in use.
+pub fn isa() -> Isa {
+    *SELECTED.get_or_init(|| Isa::available()[Isa::available().len() - 1])
+}
+
+/// An algorithm written for any instruction set.
+///
+/// `run` and all it calls must be `#[inline(always)]` and free of closures that hold vector
+/// operations: only then does it become one function compiled for the instruction set.
+pub trait Kernel {
+    /// What the algorithm returns.
+    type Output;
+    /// Runs with the instruction set `simd`.
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// Runs `kernel` with the instruction set in use.
+#[inline]
+pub fn run<K: Kernel>(kernel: K) -> K::Output {
+    run_on(isa(), kernel)
+}
+
+/// Runs `kernel` with `isa`, or with portable code where the machine lacks it.
+#[inline]
+pub fn run_on<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
+    match isa {
+        _ => kernel.run(scalar::Scalar),
+    }
+}
+
+/// The operations of an instruction set.
+///
+/// A vector of 32-bit lanes has [`Simd::LANES`] of them, one of 64-bit lanes half as many. Where
+/// lanes move, "128 bits" are the 4 (2) lanes of a group that x86 shuffles within.
+pub trait Simd: Copy + Send + Sync + 'static {
+    /// 32-bit lanes of a vector; a multiple of 4.
+    const LANES: usize;
+    /// Registers that algorithms may count on: how many vectors are best kept in flight.
+    const UNROLL: usize;
+    /// Vector of f32.
+    type F32: Copy;
+    /// Vector of 32-bit integers, signed or not as the operation says.
+    type U32: Copy;
+    /// Vector of f64.
+    type F64: Copy;
+    /// Vector of 64-bit integers.
+    type U64: Copy;
+
+    /// Every lane `x`.
+    fn splat_f32(self, x: f32) -> Self::F32;
+    /// `a + b`.
+    fn add_f32(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `a - b`.
+    fn sub_f32(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `a * b`.
+    fn mul_f32(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `a / b`.
+    fn div_f32(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `sqrt(a)`.
+    fn sqrt_f32(self, a: Self::F32) -> Self::F32;
+    /// The smaller; neither may be NaN.
+    fn min_f32(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// The larger; neither may be NaN.
+    fn max_f32(self, a: Self::F32, b: Self::F32) -> Self::F32;
+    /// `a * b + c`, rounded once.
+    fn mul_add_f32(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
+    /// The bits of `a`.
+    fn bits_f32(self, a: Self::F32) -> Self::U32;
+    /// The floats with bits `a`.
+    fn from_bits_f32(self, a: Self::U32) -> Self::F32;
+    /// The first `LANES` values of `from`.
+    fn load_f32(self, from: &[f32]) -> Self::F32;
+    /// Writes the first `LANES` values of `to`.
+    fn store_f32(self, a: Self::F32, to: &mut [MaybeUninit<f32>]);
+    /// Signed integers to f32, rounded to nearest even.
+    fn i32_to_f32(self, a: Self::U32) -> Self::F32;
+
+    /// Every lane `x`.
+    fn splat_u32(self, x: u32) -> Self::U32;
+    /// `a & b`.
+    fn and_u32(self, a: Self::U32, b: Self::U32) -> Self::U32;
+    /// `a | b`.
+    fn or_u32(self, a: Self::U32, b: Self::U32) -> Self::U32;
+    /// `a ^ b`.
+    fn xor_u32(self, a: Self::U32, b: Self::U32) -> Self::U32;
+    /// `a + b`, wrapping.
+    fn add_u32(self, a: Self::U32, b: Self::U32) -> Self::U32;
+    /// `a - b`, wrapping.
+    fn sub_u32(self, a: Self::U32, b: Self::U32) -> Self::U32;
+    /// `a << N`.
+    fn shl_u32<const N: u32>(self, a: Self::U32) -> Self::U32;
+    /// `a >> N`, zeros in.
+    fn shr_u32<const N: u32>(self, a: Self::U32) -> Self::U32;
+    /// `a >> N`, copies of the sign in.
+    fn sar_i32<const N: u32>(self, a: Self::U32) -> Self::U32;
+    /// `if a < b { x } else { y }`, comparing as signed.
+    fn select_lt_i32(self, a: Self::U32, b: Self::U32, x: Self::U32, y: Self::U32) -> Self::U32;
+    /// Within each 128 bits `(a0 a2 b0 b2, a1 a3 b1 b3)`.
+    fn deinterleave_u32(self, a: Self::U32, b: Self::U32) -> (Self::U32, Self::U32);
+    /// The inverse of [`Simd::deinterleave_u32`].
+    fn interleave_f32(self, even: Self::F32, odd: Self::F32) -> (Self::F32, Self::F32);
+    /// Writes the low 16 bits of `a`'s lanes, then of `b`'s, to the first `2 * LANES` of `to`.
+    /// The upper bits must be 0.
+    fn store_u16(self, a: Self::U32, b: Self::U32, to: &mut [MaybeUninit<u16>]);
+    /// Writes the low 8 bits of the lanes of `a`'s four vectors to the first `4 * LANES` of `to`.
+    /// The upper bits must be 0.
+    fn store_u8(self, a: [Self::U32; 4], to: &mut [MaybeUninit<u8>]);
+    /// Finite f32 to float16's bits, rounded to nearest even; the results must be finite.
+    fn f32_to_f16_bits(self, a: Self::F32) -> Self::U32;
+
+    /// Every lane `x`.
+    fn splat_u64(self, x: u64) -> Self::U64;
+    /// `a & b`.
+    fn and_u64(self, a: Self::U64, b: Self::U64) -> Self::U64;
+    /// `a | b`.
+    fn or_u64(self, a: Self::U64, b: Self::U64) -> Self::U64;
+    /// `a ^ b`.
+    fn xor_u64(self, a: Self::U64, b: Self::U64) -> Self::U64;
+    /// `a ^ b ^ c`.
+    #[inline(always)]
+    fn xor3_u64(self, a: Self::U64, b: Self::U64, c: Self::U64) -> Self::U64 {
+        self.xor_u64(a, self.xor_u64(b, c))
+    }
+    /// `a + b`, wrapping.
+    fn add_u64(self, a: Self::U64, b: Self::U64) -> Self::U64;
+    /// `a - b`, wrapping.
+    fn sub_u64(self, a: Self::U64, b: Self::U64) -> Self::U64;
+    /// `a << N`.
+    fn shl_u64<const N: u32>(self, a: Self::U64) -> Self::U64;
+    /// `a >> N`, zeros in.
+    fn shr_u64<const N: u32>(self, a: Self::U64) -> Self::U64;
+    /// The product of the low halves; the high halves are ignored.
+    fn mul_low_u64(self, a: Self::U64, b: Self::U64) -> Self::U64;
+    /// `product` with its halves exchanged, the new low half then xored with `a ^ b`'s.
+    fn swap_xor_low(self, product: Self::U64, a: Self::U64, b: Self::U64) -> Self::U64;
+    /// Lane `i` holds the number of the block whose words [`Simd::interleave_u64`] puts in place:
+    /// the first of each 128 bits 0, 1, .., the second the rest.
+    fn block_numbers(self) -> Self::U64;
+    /// Of each 128 bits the low halves `a0 b0` of all groups, then the high halves `a1 b1`.
+    fn interleave_u64(self, a: Self::U64, b: Self::U64) -> (Self::U64, Self::U64);
+    /// The same bits as 32-bit lanes, low half first.
+    fn u64_as_u32(self, a: Self::U64) -> Self::U32;
+
+    /// Every lane `x`.
+    fn splat_f64(self, x: f64) -> Self::F64;
+    /// `a + b`.
+    fn add_f64(self, a: Self::F64, b: Self::F64) -> Self::F64;
+    /// `a - b`.
+    fn sub_f64(self, a: Self::F64, b: Self::F64) -> Self::F64;
+    /// `a * b`.
+    fn mul_f64(self, a: Self::F64, b: Self::F64) -> Self::F64;
+    /// `a / b`.
+    fn div_f64(self, a: Self::F64, b: Self::F64) -> Self::F64;
+    /// `sqrt(a)`.
+    fn sqrt_f64(self, a: Self::F64) -> Self::F64;
+    /// The smaller; neither may be NaN.
+    fn min_f64(self, a: Self::F64, b: Self::F64) -> Self::F64;
+    /// The larger; neither may be NaN.
+    fn max_f64(self, a: Self::F64, b: Self::F64) -> Self::F64;
+    /// `a * b + c`, rounded once.
+    fn mul_add_f64(self, a: Self::F64, b: Self::F64, c: Self::F64) -> Self::F64;
+    /// The bits of `a`.
+    fn bits_f64(self, a: Self::F64) -> Self::U64;
+    /// The floats with bits `a`.
+    fn from_bits_f64(self, a: Self::U64) -> Self::F64;
+    /// The first `LANES / 2` values of `from`.
+    fn load_f64(self, from: &[f64]) -> Self::F64;
+    /// Writes the first `LANES / 2` values of `to`.
+    fn store_f64(self, a: Self::F64, to: &mut [MaybeUninit<f64>]);
+    /// [`Simd::interleave_u64`] of floats.
+    #[inline(always)]
+    fn interleave_f64(self, a: Self::F64, b: Self::F64) -> (Self::F64, Self::F64) {
+        let (low, high) = self.interleave_u64(self.bits_f64(a), self.bits_f64(b));
+        (self.from_bits_f64(low), self.from_bits_f64(high))
+    }
+}
