@@ -1,0 +1,60 @@
+# Everything a developer runs. Needs cargo with rustfmt and clippy, and Python 3.11 or later;
+# each target sets up what it lacks in .venv/.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check
+WHEELS := target/wheels
+
+# Whose change makes the installed package stale.
+SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md LICENSE NOTICE \
+	$(shell find src python/seedbed \( -name '*.rs' -o -name '*.toml' -o -name '*.py' \
+	-o -name '*.pyi' -o -name '*.dat' -o -name 'py.typed' \))
+
+.PHONY: demo test check bench clean
+.DELETE_ON_ERROR:
+
+demo: $(VENV)/.installed
+	$(BIN)/seedbed init examples/gpt2-xl.toml -o gpt2-xl.safetensors
+
+test: $(VENV)/.installed-test
+	cargo test --workspace --locked
+	$(BIN)/pytest
+
+check: $(VENV)/.installed-test
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+	cargo bench --workspace --no-run --locked --profile dev
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/python -m mypy.stubtest seedbed._core
+
+bench: $(VENV)/.installed-test
+	cargo bench --workspace --locked
+	$(BIN)/python benches/python/initializers.py
+
+clean:
+	rm -rf $(VENV) target dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# The environment and, in it, the build tool that pyproject.toml names.
+$(VENV)/.created: pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "seedbed needs Python 3.11 or later; choose one with PYTHON=")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["build-system"]["requires"], sep="\n")' > $(VENV)/build-requires.txt
+	$(PIP) -r $(VENV)/build-requires.txt
+	touch $@
+
+# The wheel as it would be published, built once and installed: nothing runs from the sources.
+$(VENV)/.installed: $(VENV)/.created $(SOURCES)
+	rm -rf $(WHEELS)
+	$(BIN)/maturin build --release --locked --interpreter $(BIN)/python --out $(WHEELS)
+	$(PIP) --force-reinstall --no-deps $(WHEELS)/seedbed-*.whl
+	$(PIP) $(WHEELS)/seedbed-*.whl
+	touch $@
+
+$(VENV)/.installed-test: $(VENV)/.installed
+	$(PIP) "$$(ls $(WHEELS)/seedbed-*.whl)[test]"
+	touch $@
