@@ -26,6 +26,15 @@ pub enum Error {
         /// What was received, printed.
         received: String,
     },
+    /// A position that does not exist along an axis or in a shape.
+    Index {
+        /// The argument's name as the caller knows it.
+        argument: &'static str,
+        /// The rule it breaks.
+        rule: String,
+        /// What was received, printed.
+        received: String,
+    },
     /// Workspace of this many bytes could not be had.
     OutOfMemory {
         /// The size that was asked for.
@@ -59,7 +68,8 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Value { argument, rule, received }
-            | Self::Overflow { argument, rule, received } => {
+            | Self::Overflow { argument, rule, received }
+            | Self::Index { argument, rule, received } => {
                 write!(f, "`{argument}` {rule}. Received: {argument}={received}")
             }
             Self::OutOfMemory { bytes } => write!(f, "cannot allocate {bytes} bytes of workspace"),

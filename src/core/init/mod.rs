@@ -1,1 +1,5 @@
 //! What initializers compute before they draw: fans and scales.
+
+mod fans;
+
+pub use fans::compute_fans;
