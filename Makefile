@@ -9,8 +9,7 @@ WHEELS := target/wheels
 
 # Whose change makes the installed package stale.
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md LICENSE NOTICE \
-	$(shell find src python/seedbed \( -name '*.rs' -o -name '*.toml' -o -name '*.py' \
-	-o -name '*.pyi' -o -name '*.dat' -o -name 'py.typed' \))
+	$(shell find src python/seedbed -type f ! -name '*.so' ! -name '*.pyc')
 
 .PHONY: demo test check bench clean
 .DELETE_ON_ERROR:
