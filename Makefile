@@ -34,6 +34,8 @@ check: $(VENV)/.installed-test
 bench: $(VENV)/.installed-test
 	cargo bench --workspace --locked
 	$(BIN)/python benches/python/initializers.py
+	$(BIN)/python benches/python/calls.py
+	$(BIN)/python benches/python/checkpoint.py
 
 clean:
 	rm -rf $(VENV) target dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

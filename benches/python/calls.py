@@ -1,0 +1,56 @@
+"""Small costs: microseconds of one call on a small tensor, milliseconds of the import.
+
+    python benches/python/calls.py [--repeats 9]
+
+A call's figure is the best mean of several thousand calls over the repeats, as timeit advises. The
+import's is the median over alternating fresh interpreters, with and without seedbed after NumPy.
+"""
+
+import argparse
+import statistics
+import subprocess
+import sys
+import timeit
+
+from rich.console import Console
+from rich.table import Table
+
+import seedbed
+from seedbed import initializers
+
+CALLS = 5000
+CLOCK = "import numpy, time; start = time.perf_counter(); {}; print(time.perf_counter() - start)"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--repeats", type=int, default=9)
+    repeats = parser.parse_args().repeats
+
+    table = Table(title=f"seedbed {seedbed.__version__}, Python {sys.version.split()[0]}")
+    table.add_column("what")
+    table.add_column("time", justify="right")
+    initializer = initializers.HeNormal(seed=1)
+    for shape in [(8,), (64, 64)]:
+        for dtype in ("float32", "bfloat16"):
+
+            def call(shape: tuple[int, ...] = shape, dtype: str = dtype) -> None:
+                initializer(shape, dtype=dtype)
+
+            best = min(timeit.repeat(call, number=CALLS, repeat=repeats)) / CALLS
+            table.add_row(f"HeNormal(seed=1)({shape}, {dtype!r})", f"{best * 1e6:.2f} us")
+
+    times: dict[str, list[float]] = {"pass": [], "import seedbed": []}
+    for _ in range(repeats + 1):
+        for statement, values in times.items():
+            command = [sys.executable, "-c", CLOCK.format(statement)]
+            values.append(float(subprocess.run(command, check=True, capture_output=True).stdout))
+    # The first pair warms the file cache.
+    medians = {statement: statistics.median(values[1:]) for statement, values in times.items()}
+    added = medians["import seedbed"] - medians["pass"]
+    table.add_row("import seedbed, beyond import numpy", f"{added * 1e3:.2f} ms")
+    Console(width=90).print(table)
+
+
+if __name__ == "__main__":
+    main()
