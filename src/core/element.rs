@@ -18,6 +18,32 @@ pub struct F8E4M3Fn(pub u8);
 #[repr(transparent)]
 pub struct F8E5M2(pub u8);
 
+impl F8E4M3Fn {
+    /// The nearest value, ties to even. `x` must be within +-448.
+    pub fn from_f32(x: f32) -> Self {
+        Self(narrow_bits::<3>(x, 7))
+    }
+}
+
+impl F8E5M2 {
+    /// The nearest value, ties to even. `x` must be within +-57344.
+    pub fn from_f32(x: f32) -> Self {
+        Self(narrow_bits::<2>(x, 15))
+    }
+}
+
+/// Sign, exponent biased by `bias`, and `MANTISSA` bits of the value nearest to `x`.
+fn narrow_bits<const MANTISSA: i32>(x: f32, bias: i32) -> u8 {
+    let magnitude = f64::from(x.abs());
+    let exponent = (((magnitude.to_bits() >> 52) & 0x7ff) as i32 - 1023).max(1 - bias);
+    let unit = f64::from_bits(((exponent - MANTISSA + 1023) as u64) << 52);
+    // A multiple of the unit: the implied leading bit, where there is one, and any carry of the
+    // rounding add into the exponent field, as in every IEEE format.
+    let multiple = (magnitude / unit).round_ties_even() as i32;
+    let bits = ((exponent + bias - 1) << MANTISSA) + multiple;
+    bits as u8 | u8::from(x.is_sign_negative()) << 7
+}
+
 /// The dtype of a tensor of random values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DType {

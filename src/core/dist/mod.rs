@@ -1,4 +1,14 @@
-//! Distributions, as the caller describes them and as each stream draws them.
+//! Distributions, as the caller describes them and as the native stream samples them.
+
+pub(crate) mod fill;
+pub(crate) mod format;
+mod lane;
+pub(crate) mod normal;
+pub(crate) mod sampler;
+pub(crate) mod store;
+pub(crate) mod truncated_interval;
+pub(crate) mod truncated_normal;
+pub(crate) mod uniform;
 
 /// What the elements of a tensor follow. Parameters are those of the untruncated distribution.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,1 +1,3 @@
 //! Bit generators: one published algorithm a file.
+
+pub mod philox;

@@ -16,8 +16,10 @@ use crate::error::Error;
 
 mod environment;
 mod scalar;
+mod slices;
 
 pub use environment::FloatEnvironment;
+pub(crate) use slices::{as_bits, lend};
 
 /// An instruction set that kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

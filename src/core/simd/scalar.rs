@@ -7,7 +7,7 @@ use super::Simd;
 
 /// The instruction set that every machine has.
 #[derive(Clone, Copy, Debug)]
-pub struct Scalar;
+pub(super) struct Scalar;
 
 macro_rules! lanewise {
     ($($name:ident($($arg:ident),+): $lane:ty, $n:literal => $value:expr;)*) => {$(

@@ -9,6 +9,7 @@ use crate::error::Error;
 use crate::parallel::Exec;
 
 mod philox;
+mod random_access;
 
 /// Where a stream starts: the user's seed, and which call on a seed generator this is (0 for a
 /// plain integer seed).

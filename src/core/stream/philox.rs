@@ -1,9 +1,26 @@
-//! The native stream.
+//! The native stream: element e of a tensor is a function of the seed, the call and e alone.
+//!
+//! Engine: [`crate::rng::philox`]. The key is the seed; the counter is (block low, block high,
+//! call on the seed generator, attempt). Samplers: [`crate::dist`]. Random access everywhere.
+//! Stability: Stable; docs/streams.md is the definition.
 
+use std::mem::MaybeUninit;
+
+use ndarray::ArrayViewMutD;
+
+use super::random_access::fill_block;
 use super::{Key, Stream};
 use crate::block::Block;
 use crate::dist::Distribution;
-use crate::element::OutMut;
+use crate::dist::fill::{Purpose, fill};
+use crate::dist::format::Format;
+use crate::dist::normal::{FARTHEST, NormalF32, NormalF64};
+use crate::dist::sampler::{Bounds, Sampler};
+use crate::dist::store::Store;
+use crate::dist::truncated_interval::{RAREST, TruncatedInterval};
+use crate::dist::truncated_normal::{TWO_SIGMA, TruncatedNormalF32, TruncatedNormalF64, support};
+use crate::dist::uniform::{self, UniformF32, UniformF64};
+use crate::element::{DType, F8E4M3Fn, F8E5M2, OutMut, bf16, f16};
 use crate::error::Error;
 use crate::parallel::Exec;
 
@@ -18,13 +35,22 @@ impl Stream for Philox {
 
     fn fill(
         &self,
-        _distribution: &Distribution,
-        _key: Key,
-        _block: &Block,
-        _out: OutMut<'_>,
-        _exec: &Exec<'_>,
+        distribution: &Distribution,
+        key: Key,
+        block: &Block,
+        out: OutMut<'_>,
+        exec: &Exec<'_>,
     ) -> Result<(), Error> {
-        todo!()
+        check(distribution, out.dtype())?;
+        let d = *distribution;
+        match out {
+            OutMut::F16(out) => single(d, key, block, out, exec, f16::from_f32),
+            OutMut::BF16(out) => single(d, key, block, out, exec, bf16::from_f32),
+            OutMut::F32(out) => single(d, key, block, out, exec, |x| x),
+            OutMut::F8E4M3Fn(out) => single(d, key, block, out, exec, F8E4M3Fn::from_f32),
+            OutMut::F8E5M2(out) => single(d, key, block, out, exec, F8E5M2::from_f32),
+            OutMut::F64(out) => double(d, key, block, out, exec),
+        }
     }
 
     fn fill_orthogonal(
@@ -37,4 +63,167 @@ impl Stream for Philox {
     ) -> Result<(), Error> {
         todo!()
     }
+}
+
+/// Refuses parameters for which some value would be infinite or not a number.
+fn check(distribution: &Distribution, dtype: DType) -> Result<(), Error> {
+    let computed_in = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
+    let largest = computed_in.format().max();
+    let finite = |name, x: f64| {
+        if x.is_finite() { Ok(()) } else { Err(Error::value(name, "must be finite", x)) }
+    };
+    let spread = |mean: f64, stddev: f64, reach: f64| {
+        finite("mean", mean)?;
+        finite("stddev", stddev)?;
+        if stddev < 0.0 {
+            return Err(Error::value("stddev", "must be >= 0", stddev));
+        }
+        if mean.abs() + reach * stddev > largest {
+            let rule = format!(
+                "must keep `mean` +- {reach} `stddev` within the range of {}",
+                computed_in.name()
+            );
+            return Err(Error::overflow("stddev", rule, stddev));
+        }
+        Ok(())
+    };
+    match *distribution {
+        Distribution::Uniform { low, high } => {
+            finite("minval", low)?;
+            finite("maxval", high)?;
+            if high < low {
+                return Err(Error::value("maxval", format!("must be >= `minval`={low}"), high));
+            }
+            if high - low > largest || low.abs().max(high.abs()) > largest {
+                let rule = format!(
+                    "must differ from `minval`={low} by a number of {}",
+                    computed_in.name()
+                );
+                return Err(Error::overflow("maxval", rule, high));
+            }
+        }
+        Distribution::Normal { mean, stddev } => spread(mean, stddev, FARTHEST)?,
+        Distribution::TruncatedNormal { mean, stddev, lower, upper } => {
+            spread(mean, stddev, FARTHEST)?;
+            if lower.is_nan() || upper.is_nan() || lower >= upper {
+                let rule = format!("must be above `lower`={lower}");
+                return Err(Error::value("upper", rule, upper));
+            }
+            let probability = probability(lower, upper);
+            if probability < RAREST {
+                let rule = format!(
+                    "and `upper`={upper} must hold at least {RAREST} of the normal distribution, \
+                     not {probability:.2e}"
+                );
+                return Err(Error::value("lower", rule, lower));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// The probability that a standard normal lies between `lower` and `upper`, to about 1e-7
+/// (Abramowitz and Stegun 7.1.26); it only decides whether rejection is worth while.
+fn probability(lower: f64, upper: f64) -> f64 {
+    let below = |x: f64| {
+        let z = x.abs() / std::f64::consts::SQRT_2;
+        let t = 1.0 / (1.0 + 0.3275911 * z);
+        let series = [0.254829592, -0.284496736, 1.421413741, -1.453152027, 1.061405429];
+        let sum = series.iter().rev().fold(0.0, |sum, c| (sum + c) * t);
+        let tail = 0.5 * sum * (-z * z).exp();
+        if x < 0.0 { tail } else { 1.0 - tail }
+    };
+    below(upper) - below(lower)
+}
+
+/// Values computed in float32.
+fn single<E: Store<Lane = f32>>(
+    distribution: Distribution,
+    key: Key,
+    block: &Block,
+    out: ArrayViewMutD<'_, MaybeUninit<E>>,
+    exec: &Exec<'_>,
+    round: impl Fn(f32) -> E + Sync,
+) -> Result<(), Error> {
+    let format = E::DTYPE.format();
+    let narrow = E::DTYPE != DType::F32;
+    match distribution {
+        Distribution::Uniform { low, high } => {
+            let bounds = uniform::support(format, low, high);
+            let compute = uniform::support(DType::F32.format(), low, high);
+            let sampler = UniformF32::new(low, high, compute);
+            // float32 values stay inside by their scale, unless no number lies inside.
+            let hold = narrow || compute.low == compute.high;
+            draw(sampler, hold.then_some(bounds), key, block, out, exec)
+        }
+        Distribution::Normal { mean, stddev } => {
+            let sampler = NormalF32 { mean: mean as f32, stddev: stddev as f32 };
+            draw(sampler, narrow.then(|| whole_range(format)), key, block, out, exec)
+        }
+        Distribution::TruncatedNormal { mean, stddev, lower, upper }
+            if (lower, upper) == (-TWO_SIGMA, TWO_SIGMA) =>
+        {
+            let bounds = support(format, mean, stddev, lower, upper);
+            draw(TruncatedNormalF32::new(mean, stddev), Some(bounds), key, block, out, exec)
+        }
+        Distribution::TruncatedNormal { mean, stddev, lower, upper } => {
+            let interval = TruncatedInterval { mean, stddev, lower, upper };
+            fill_block(block, out, exec, |first, to| {
+                interval.fill(key.seed, key.draw, E::DTYPE, &round, first, to);
+            })
+        }
+    }
+}
+
+/// Values computed in float64.
+fn double(
+    distribution: Distribution,
+    key: Key,
+    block: &Block,
+    out: ArrayViewMutD<'_, MaybeUninit<f64>>,
+    exec: &Exec<'_>,
+) -> Result<(), Error> {
+    let format = DType::F64.format();
+    match distribution {
+        Distribution::Uniform { low, high } => {
+            let bounds = uniform::support(format, low, high);
+            let hold = bounds.low == bounds.high;
+            let sampler = UniformF64::new(low, high, bounds);
+            draw(sampler, hold.then_some(bounds), key, block, out, exec)
+        }
+        Distribution::Normal { mean, stddev } => {
+            draw(NormalF64 { mean, stddev }, None, key, block, out, exec)
+        }
+        Distribution::TruncatedNormal { mean, stddev, lower, upper }
+            if (lower, upper) == (-TWO_SIGMA, TWO_SIGMA) =>
+        {
+            let bounds = support(format, mean, stddev, lower, upper);
+            draw(TruncatedNormalF64 { mean, stddev }, Some(bounds), key, block, out, exec)
+        }
+        Distribution::TruncatedNormal { mean, stddev, lower, upper } => {
+            let interval = TruncatedInterval { mean, stddev, lower, upper };
+            fill_block(block, out, exec, |first, to| {
+                interval.fill(key.seed, key.draw, DType::F64, |x: f64| x, first, to);
+            })
+        }
+    }
+}
+
+/// Everything finite.
+fn whole_range(format: Format) -> Bounds {
+    Bounds { low: -format.max(), high: format.max() }
+}
+
+fn draw<E: Store>(
+    sampler: impl Sampler<E::Lane>,
+    bounds: Option<Bounds>,
+    key: Key,
+    block: &Block,
+    out: ArrayViewMutD<'_, MaybeUninit<E>>,
+    exec: &Exec<'_>,
+) -> Result<(), Error> {
+    let purpose = Purpose { draw: key.draw, attempt: 0 };
+    fill_block(block, out, exec, |first, to| {
+        fill(sampler, key.seed, purpose, bounds, first, to);
+    })
 }

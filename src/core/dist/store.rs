@@ -1,0 +1,133 @@
+//! Rounding computed values to an element type and writing them.
+//!
+//! Narrow types take the float32 value rounded once, to nearest even, without a detour through
+//! memory. Values must already be held within the type's finite range.
+
+use std::mem::MaybeUninit;
+
+use super::lane::Lane;
+use crate::element::{DType, F8E4M3Fn, F8E5M2, bf16, f16};
+use crate::simd::{Simd, as_bits};
+
+/// An element type that vectors of its [`Lane`] can be written as.
+pub(crate) trait Store: Copy + Send + Sync + 'static {
+    /// What its values are computed in.
+    type Lane: Lane;
+    /// Its name as a value.
+    const DTYPE: DType;
+    /// Rounds four vectors and writes their lanes, in order, to the front of `to`.
+    fn store<S: Simd>(
+        simd: S,
+        values: [<Self::Lane as Lane>::Vector<S>; 4],
+        to: &mut [MaybeUninit<Self>],
+    );
+}
+
+impl Store for f32 {
+    type Lane = f32;
+    const DTYPE: DType = DType::F32;
+    #[inline(always)]
+    fn store<S: Simd>(simd: S, values: [S::F32; 4], to: &mut [MaybeUninit<f32>]) {
+        for i in 0..4 {
+            simd.store_f32(values[i], &mut to[i * S::LANES..]);
+        }
+    }
+}
+
+impl Store for f64 {
+    type Lane = f64;
+    const DTYPE: DType = DType::F64;
+    #[inline(always)]
+    fn store<S: Simd>(simd: S, values: [S::F64; 4], to: &mut [MaybeUninit<f64>]) {
+        for i in 0..4 {
+            simd.store_f64(values[i], &mut to[i * (S::LANES / 2)..]);
+        }
+    }
+}
+
+impl Store for f16 {
+    type Lane = f32;
+    const DTYPE: DType = DType::F16;
+    #[inline(always)]
+    fn store<S: Simd>(simd: S, [a, b, c, d]: [S::F32; 4], to: &mut [MaybeUninit<f16>]) {
+        let to = as_bits(to);
+        simd.store_u16(simd.f32_to_f16_bits(a), simd.f32_to_f16_bits(b), to);
+        let to = &mut to[2 * S::LANES..];
+        simd.store_u16(simd.f32_to_f16_bits(c), simd.f32_to_f16_bits(d), to);
+    }
+}
+
+impl Store for bf16 {
+    type Lane = f32;
+    const DTYPE: DType = DType::BF16;
+    #[inline(always)]
+    fn store<S: Simd>(simd: S, [a, b, c, d]: [S::F32; 4], to: &mut [MaybeUninit<bf16>]) {
+        let to = as_bits(to);
+        simd.store_u16(bf16_bits(simd, a), bf16_bits(simd, b), to);
+        simd.store_u16(bf16_bits(simd, c), bf16_bits(simd, d), &mut to[2 * S::LANES..]);
+    }
+}
+
+impl Store for F8E4M3Fn {
+    type Lane = f32;
+    const DTYPE: DType = DType::F8E4M3Fn;
+    #[inline(always)]
+    fn store<S: Simd>(simd: S, v: [S::F32; 4], to: &mut [MaybeUninit<Self>]) {
+        let mut bits = [simd.splat_u32(0); 4];
+        for i in 0..4 {
+            bits[i] = narrow_bits::<S, 3, 20, 7>(simd, v[i]);
+        }
+        simd.store_u8(bits, as_bits(to));
+    }
+}
+
+impl Store for F8E5M2 {
+    type Lane = f32;
+    const DTYPE: DType = DType::F8E5M2;
+    #[inline(always)]
+    fn store<S: Simd>(simd: S, v: [S::F32; 4], to: &mut [MaybeUninit<Self>]) {
+        let mut bits = [simd.splat_u32(0); 4];
+        for i in 0..4 {
+            bits[i] = narrow_bits::<S, 2, 21, 15>(simd, v[i]);
+        }
+        simd.store_u8(bits, as_bits(to));
+    }
+}
+
+/// The bfloat16 nearest to each lane, ties to even: the upper half after adding just under half
+/// a unit of it, and one more if it is odd.
+#[inline(always)]
+fn bf16_bits<S: Simd>(simd: S, a: S::F32) -> S::U32 {
+    simd.shr_u32::<16>(round_up::<S, 16>(simd, simd.bits_f32(a)))
+}
+
+/// `bits` plus what makes dropping its low `DROP` bits round to nearest even.
+#[inline(always)]
+fn round_up<S: Simd, const DROP: u32>(simd: S, bits: S::U32) -> S::U32 {
+    let odd = simd.and_u32(simd.shr_u32::<DROP>(bits), simd.splat_u32(1));
+    simd.add_u32(bits, simd.add_u32(odd, simd.splat_u32((1 << (DROP - 1)) - 1)))
+}
+
+/// The bits of an 8-bit float of sign, exponent and `MANTISSA` bits whose exponent is biased by
+/// `BIAS`, nearest to each lane, ties to even; `DROP` is 23 - `MANTISSA`.
+#[inline(always)]
+fn narrow_bits<S: Simd, const MANTISSA: u32, const DROP: u32, const BIAS: u32>(
+    simd: S,
+    a: S::F32,
+) -> S::U32 {
+    let bits = simd.bits_f32(a);
+    let sign = simd.shl_u32::<7>(simd.shr_u32::<31>(bits));
+    let magnitude = simd.and_u32(bits, simd.splat_u32(0x7fff_ffff));
+    // Normal results: round the significand, a carry moves the exponent, then exchange the bias.
+    let normal = simd.sub_u32(
+        simd.shr_u32::<DROP>(round_up::<S, DROP>(simd, magnitude)),
+        simd.splat_u32((127 - BIAS) << MANTISSA),
+    );
+    // Subnormal results: adding the power of two whose unit in the last place is the format's
+    // smallest number makes the adder round, and leaves the multiple in the low bits.
+    let unit = simd.splat_u32((127 + 24 - BIAS - MANTISSA) << 23);
+    let sum = simd.add_f32(simd.from_bits_f32(magnitude), simd.from_bits_f32(unit));
+    let subnormal = simd.sub_u32(simd.bits_f32(sum), unit);
+    let smallest_normal = simd.splat_u32((128 - BIAS) << 23);
+    simd.or_u32(sign, simd.select_lt_i32(magnitude, smallest_normal, subnormal, normal))
+}

@@ -1,0 +1,104 @@
+//! Normal values held within any interval, by rejection.
+//!
+//! Attempt k = 1, 2, ... of an element is the standard normal of the same number drawn with k in
+//! the counter's last word; the first attempt inside the interval is kept. Elements stay
+//! functions of their number alone. Consumes one attempt after another, 1 / P on average, where P
+//! is the probability of the interval; P below [`RAREST`] is refused. Stability: Stable.
+
+use std::mem::MaybeUninit;
+
+use super::fill::{Purpose, fill};
+use super::format::Format;
+use super::sampler::Bounds;
+use super::store::Store;
+use super::truncated_normal::support;
+use crate::element::DType;
+use crate::simd::lend;
+
+/// The smallest probability of an interval that rejection serves.
+pub(crate) const RAREST: f64 = 0.01;
+
+/// Elements redrawn together.
+const GROUP: usize = 128;
+
+/// What is kept and how it is scaled.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TruncatedInterval {
+    pub(crate) mean: f64,
+    pub(crate) stddev: f64,
+    pub(crate) lower: f64,
+    pub(crate) upper: f64,
+}
+
+/// A compute type whose standard normals can be drawn and scaled one by one.
+pub(crate) trait Candidate: Store<Lane = Self> + super::lane::Lane + PartialOrd {
+    /// The sampler of standard normals.
+    type Normal: super::sampler::Sampler<Self>;
+    /// Mean 0, standard deviation 1.
+    const STANDARD: Self::Normal;
+    /// The number of this type nearest to `x`.
+    fn nearest(x: f64) -> Self;
+    /// `z * stddev + mean`, rounded twice, held within `bounds`.
+    fn place(z: Self, stddev: Self, mean: Self, bounds: Bounds) -> Self;
+}
+
+macro_rules! candidate {
+    ($t:ty, $normal:ident) => {
+        impl Candidate for $t {
+            type Normal = super::normal::$normal;
+            const STANDARD: Self::Normal = super::normal::$normal { mean: 0.0, stddev: 1.0 };
+            fn nearest(x: f64) -> Self {
+                x as Self
+            }
+            fn place(z: Self, stddev: Self, mean: Self, bounds: Bounds) -> Self {
+                (z * stddev + mean).min(bounds.high as Self).max(bounds.low as Self)
+            }
+        }
+    };
+}
+candidate!(f32, NormalF32);
+candidate!(f64, NormalF64);
+
+impl TruncatedInterval {
+    /// The numbers of `format` inside the interval.
+    pub(crate) fn support(&self, format: Format) -> Bounds {
+        support(format, self.mean, self.stddev, self.lower, self.upper)
+    }
+
+    /// Writes elements `first ..` of the tensor to the whole of `out`; `round` makes elements
+    /// from values held within `dtype`'s support.
+    pub(crate) fn fill<T: Candidate, E>(
+        &self,
+        seed: u64,
+        draw: u32,
+        dtype: DType,
+        round: impl Fn(T) -> E,
+        first: u64,
+        out: &mut [MaybeUninit<E>],
+    ) {
+        let bounds = self.support(dtype.format());
+        let (stddev, mean) = (T::nearest(self.stddev), T::nearest(self.mean));
+        let (lower, upper) = (T::nearest(self.lower), T::nearest(self.upper));
+        let mut first = first;
+        for group in out.chunks_mut(GROUP) {
+            let mut candidates = [T::nearest(0.0); GROUP];
+            let candidates = &mut candidates[..group.len()];
+            let mut open = [true; GROUP];
+            let mut left = group.len();
+            let mut attempt = 0;
+            while left > 0 {
+                attempt += 1;
+                let purpose = Purpose { draw, attempt };
+                fill(T::STANDARD, seed, purpose, None, first, lend(candidates));
+                for ((&z, open), to) in candidates.iter().zip(&mut open).zip(&mut *group) {
+                    if *open && lower <= z && z <= upper {
+                        to.write(round(T::place(z, stddev, mean, bounds)));
+                        *open = false;
+                        left -= 1;
+                    }
+                }
+            }
+            first += group.len() as u64;
+        }
+    }
+}

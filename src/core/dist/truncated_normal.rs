@@ -1,0 +1,143 @@
+//! Normal values held within two standard deviations, by the inverse of the distribution function.
+//!
+//! One word (two for float64) gives t in (-1, 1), an odd multiple of half the spacing, hence
+//! symmetric and never 0; the value is t * G(1 - t^2), where G is a rational minimax
+//! approximation of sqrt(2) erfinv(erf(sqrt(2)) t) / t. In 1 - t^2 all its coefficients are
+//! positive, so nothing cancels. Constant work an element keeps it random-access. Stability:
+//! Stable. Other intervals: [`super::truncated_interval`].
+
+use super::sampler::{Bounds, Sampler, horner_f64, one_to_two};
+use crate::dist::format::Format;
+use crate::simd::Simd;
+
+/// Where Keras truncates, in standard deviations.
+pub(crate) const TWO_SIGMA: f64 = 2.0;
+
+/// `mean + stddev * z` in float32.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TruncatedNormalF32 {
+    scale: f32,
+    mean: f32,
+}
+
+/// `mean + stddev * z` in float64.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TruncatedNormalF64 {
+    pub(crate) stddev: f64,
+    pub(crate) mean: f64,
+}
+
+/// G(v) = K N(v) / D(v) to 2^-23.8; N and D are monic, their leading 1 is not stored.
+const FACTOR_F32: f64 = 0.4095372760114123;
+const NUMERATOR_F32: [f32; 4] = [0.45615187, 5.5323, 16.989614, 12.37133];
+const DENOMINATOR_F32: [f32; 4] = [0.093405604, 1.2925482, 4.896878, 5.161021];
+
+/// G(v) = N(v) / D(v) to 2^-53.1.
+const NUMERATOR_F64: [f64; 10] = [
+    2.0,
+    65.02854179076876,
+    838.8062525500319,
+    5507.910858472801,
+    19723.533238928096,
+    38543.75514316116,
+    39261.6117318232,
+    18891.127049459872,
+    3547.2518933922497,
+    166.2011740120806,
+];
+const DENOMINATOR_F64: [f64; 11] = [
+    1.0,
+    34.224130705614044,
+    469.43702600458374,
+    3322.30258472943,
+    13057.66906120541,
+    28722.691839177594,
+    34163.31144662444,
+    20332.3664796715,
+    5241.001491052426,
+    434.72922116421637,
+    4.509947283517362,
+];
+
+/// The numbers of `format` from `mean + lower * stddev` to `mean + upper * stddev`; if there are
+/// none, the one nearest to the mean, twice.
+pub(crate) fn support(format: Format, mean: f64, stddev: f64, lower: f64, upper: f64) -> Bounds {
+    let (low, high) = (mean + lower * stddev, mean + upper * stddev);
+    Bounds::or_nearest(format, format.ceil(low), format.floor(high), mean)
+}
+
+impl TruncatedNormalF32 {
+    /// `t` is an integer scaled by 2^-31 that rounding may make 1; the factor 1 - 2^-24 keeps the
+    /// values strictly inside.
+    pub(crate) fn new(mean: f64, stddev: f64) -> Self {
+        const INSIDE: f64 = 1.0 - 1.0 / (1u32 << 24) as f64;
+        let scale = stddev * (FACTOR_F32 * INSIDE / (1u64 << 31) as f64);
+        Self { scale: scale as f32, mean: mean as f32 }
+    }
+}
+
+impl Sampler<f32> for TruncatedNormalF32 {
+    type Splat<S: Simd> = [S::F32; 2];
+
+    #[inline(always)]
+    fn splat<S: Simd>(&self, simd: S) -> [S::F32; 2] {
+        [simd.splat_f32(self.scale), simd.splat_f32(self.mean)]
+    }
+
+    #[inline(always)]
+    fn sample<S: Simd>(simd: S, [scale, mean]: [S::F32; 2], words: [S::U64; 2]) -> [S::F32; 2] {
+        let (a, b) = simd.interleave_u64(words[0], words[1]);
+        let mut values = [mean; 2];
+        for (value, words) in values.iter_mut().zip([a, b]) {
+            let odd = simd.or_u32(simd.u64_as_u32(words), simd.splat_u32(1));
+            let c = simd.i32_to_f32(odd);
+            // c * 2^-31 by its exponent, which is at least 0: |c| >= 1.
+            let t = simd.sub_u32(simd.bits_f32(c), simd.splat_u32(31 << 23));
+            let t = simd.from_bits_f32(t);
+            let v = simd.sub_f32(simd.splat_f32(1.0), simd.mul_f32(t, t));
+            let ratio = simd
+                .div_f32(monic_f32(simd, &NUMERATOR_F32, v), monic_f32(simd, &DENOMINATOR_F32, v));
+            *value = simd.add_f32(simd.mul_f32(simd.mul_f32(c, scale), ratio), mean);
+        }
+        values
+    }
+}
+
+/// Horner's rule for a polynomial with these coefficients and a leading 1, whose product is free.
+#[inline(always)]
+fn monic_f32<S: Simd>(simd: S, coefficients: &[f32; 4], v: S::F32) -> S::F32 {
+    let [c0, c1, c2, c3] = *coefficients;
+    let mut sum = simd.add_f32(v, simd.splat_f32(c3));
+    for c in [c2, c1, c0] {
+        sum = simd.add_f32(simd.mul_f32(sum, v), simd.splat_f32(c));
+    }
+    sum
+}
+
+impl Sampler<f64> for TruncatedNormalF64 {
+    type Splat<S: Simd> = [S::F64; 2];
+
+    #[inline(always)]
+    fn splat<S: Simd>(&self, simd: S) -> [S::F64; 2] {
+        [simd.splat_f64(self.stddev), simd.splat_f64(self.mean)]
+    }
+
+    #[inline(always)]
+    fn sample<S: Simd>(simd: S, [stddev, mean]: [S::F64; 2], words: [S::U64; 2]) -> [S::F64; 2] {
+        let (a, b) = simd.interleave_u64(words[0], words[1]);
+        let mut values = [mean; 2];
+        for (value, words) in values.iter_mut().zip([a, b]) {
+            // 2 (1 + k / 2^52) - 3 + 2^-52: an odd multiple of 2^-52, every step exact.
+            let t = simd.mul_f64(one_to_two(simd, words), simd.splat_f64(2.0));
+            let t = simd.sub_f64(t, simd.splat_f64(3.0));
+            let t = simd.add_f64(t, simd.splat_f64(f64::EPSILON));
+            let v = simd.sub_f64(simd.splat_f64(1.0), simd.mul_f64(t, t));
+            let ratio = simd.div_f64(
+                horner_f64(simd, &NUMERATOR_F64, v),
+                horner_f64(simd, &DENOMINATOR_F64, v),
+            );
+            *value = simd.add_f64(simd.mul_f64(simd.mul_f64(t, stddev), ratio), mean);
+        }
+        values
+    }
+}

@@ -1,0 +1,103 @@
+//! Uniform values on [low, high).
+//!
+//! float32: the upper 24 bits k of a word give `k * scale + low`; float64: the upper 52 bits of
+//! two words give `(k / 2^52) * range + low`. Multiplication and addition round separately. Scale
+//! and range are chosen so that the largest k stays below `high`: no value needs a check.
+//! Consumes one word an element (two for float64). Stability: Stable.
+
+use super::format::Format;
+use super::sampler::{Bounds, Sampler};
+use crate::simd::Simd;
+
+/// `value(k) = k * scale + low`, for the float32 lattice of k = 0 .. 2^24-1.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UniformF32 {
+    scale: f32,
+    low: f32,
+}
+
+/// `value(u) = u * range + low`, for the float64 lattice of u = 0 .. 1-2^-52.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UniformF64 {
+    range: f64,
+    low: f64,
+}
+
+/// The numbers of `format` in [low, high); if there are none, the one nearest to `low`, twice.
+pub(crate) fn support(format: Format, low: f64, high: f64) -> Bounds {
+    Bounds::or_nearest(format, format.ceil(low), format.floor(high.next_down()), low)
+}
+
+impl UniformF32 {
+    /// Values in [low, high), held within `bounds`, the support in float32.
+    pub(crate) fn new(low: f64, high: f64, bounds: Bounds) -> Self {
+        const LARGEST: f32 = ((1u32 << 24) - 1) as f32;
+        let first = bounds.low as f32;
+        let last = bounds.high as f32;
+        let reaches = |scale: f32| LARGEST * scale + first > last;
+        let mut scale = ((high - low) / f64::from(1u32 << 24)) as f32;
+        if reaches(scale) {
+            scale = ((f64::from(last) - f64::from(first)) / f64::from(LARGEST)) as f32;
+            while reaches(scale) {
+                scale = scale.next_down();
+            }
+        }
+        Self { scale, low: first }
+    }
+}
+
+impl UniformF64 {
+    /// Values in [low, high), held within `bounds`, the support in float64.
+    pub(crate) fn new(low: f64, high: f64, bounds: Bounds) -> Self {
+        const LARGEST: f64 = 1.0 - f64::EPSILON;
+        let reaches = |range: f64| LARGEST * range + bounds.low > bounds.high;
+        let mut range = high - low;
+        if reaches(range) {
+            range = bounds.high - bounds.low;
+            while reaches(range) {
+                range = range.next_down();
+            }
+        }
+        Self { range, low: bounds.low }
+    }
+}
+
+impl Sampler<f32> for UniformF32 {
+    type Splat<S: Simd> = [S::F32; 2];
+
+    #[inline(always)]
+    fn splat<S: Simd>(&self, simd: S) -> [S::F32; 2] {
+        [simd.splat_f32(self.scale), simd.splat_f32(self.low)]
+    }
+
+    #[inline(always)]
+    fn sample<S: Simd>(simd: S, [scale, low]: [S::F32; 2], words: [S::U64; 2]) -> [S::F32; 2] {
+        let (a, b) = simd.interleave_u64(words[0], words[1]);
+        let mut values = [low; 2];
+        for (value, words) in values.iter_mut().zip([a, b]) {
+            let k = simd.i32_to_f32(simd.shr_u32::<8>(simd.u64_as_u32(words)));
+            *value = simd.add_f32(simd.mul_f32(k, scale), low);
+        }
+        values
+    }
+}
+
+impl Sampler<f64> for UniformF64 {
+    type Splat<S: Simd> = [S::F64; 2];
+
+    #[inline(always)]
+    fn splat<S: Simd>(&self, simd: S) -> [S::F64; 2] {
+        [simd.splat_f64(self.range), simd.splat_f64(self.low)]
+    }
+
+    #[inline(always)]
+    fn sample<S: Simd>(simd: S, [range, low]: [S::F64; 2], words: [S::U64; 2]) -> [S::F64; 2] {
+        let (a, b) = simd.interleave_u64(words[0], words[1]);
+        let mut values = [low; 2];
+        for (value, words) in values.iter_mut().zip([a, b]) {
+            let u = simd.sub_f64(super::sampler::one_to_two(simd, words), simd.splat_f64(1.0));
+            *value = simd.add_f64(simd.mul_f64(u, range), low);
+        }
+        values
+    }
+}
