@@ -103,6 +103,7 @@ pub fn run<K: Kernel>(kernel: K) -> K::Output {
 /// Runs `kernel` with `isa`, or with portable code where the machine lacks it.
 #[inline]
 pub fn run_on<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
+    #[expect(clippy::match_single_binding, reason = "the seat of the vector instruction sets")]
     match isa {
         _ => kernel.run(scalar::Scalar),
     }
@@ -112,6 +113,7 @@ pub fn run_on<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
 ///
 /// A vector of 32-bit lanes has [`Simd::LANES`] of them, one of 64-bit lanes half as many. Where
 /// lanes move, "128 bits" are the 4 (2) lanes of a group that x86 shuffles within.
+#[expect(clippy::wrong_self_convention, reason = "`self` is the proof that the machine has it")]
 pub trait Simd: Copy + Send + Sync + 'static {
     /// 32-bit lanes of a vector; a multiple of 4.
     const LANES: usize;
