@@ -1,5 +1,6 @@
 //! What initializers compute before they draw: fans and scales.
 
 mod fans;
+pub mod variance_scaling;
 
 pub use fans::compute_fans;
