@@ -5,12 +5,13 @@
 ml_dtypes, and no framework.
 """
 
-from seedbed import random
+from seedbed import initializers, random
 from seedbed._config import show_config
 from seedbed._core import __version__, get_num_threads, set_num_threads
 from seedbed._streams import get_stream, set_stream, use_stream
 
 __all__ = [
+    "initializers",
     "random",
     "set_stream",
     "use_stream",

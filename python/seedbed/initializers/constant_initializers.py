@@ -1,0 +1,296 @@
+"""Initializers without chance: `Zeros`, `Ones`, `Constant`, `Identity`, `STFT`.
+
+Names, arguments, configs, errors and values are those of Keras 3.15 on its NumPy backend, byte for
+byte in every dtype where Keras returns the dtype it was asked for; here the result always has it.
+All take every numeric dtype and bool, and `index` and `out` as the random initializers do.
+"""
+
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from seedbed._dtypes import standardize
+from seedbed.initializers import _block, _serial
+from seedbed.initializers.initializer import Initializer
+
+
+class Constant(Initializer):
+    """Fills tensors with a constant.
+
+    Args:
+        value: A scalar, or an array or nested list that broadcasts to the shapes to initialize.
+    """
+
+    def __init__(self, value: Any = 0.0) -> None:
+        self.value = value
+
+    def __call__(self, shape: Any, dtype: Any = None, *, index: Any = None, out: Any = None) -> Any:
+        """`value`, converted to the dtype and broadcast to the shape.
+
+        Args:
+            shape: Shape of the whole tensor.
+            dtype: Any numeric dtype, or bool.
+            index: Basic indexing of `shape`: return just this block.
+            out: An array of the block's shape and the dtype, to be filled and returned.
+
+        Raises:
+            ValueError: `value` does not broadcast to `shape`, or cannot be converted.
+            TypeError: `value` is None.
+            OverflowError: `value` does not fit the dtype.
+        """
+        shape, dtype = _block.standardize_shape(shape), standardize(dtype)
+        block = _block.select(shape, index)
+        extent = _extent(self.value)
+        if self.value is None:  # which NumPy takes for NaN
+            raise TypeError("`value` must be a number or an array. Received: value=None")
+        fits = len(extent) <= len(shape) and all(
+            length in (1, size) for length, size in zip(extent[::-1], shape[::-1], strict=False)
+        )
+        if not fits:
+            raise ValueError(
+                f"`value` must broadcast to the shape {shape}. Received: a value of shape {extent}"
+            )
+        value = _cast(self.value, dtype)
+        return fill_from(value, shape, block, dtype, out)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"value": _serial.serialize(self.value)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        return cls(_serial.deserialize_value(config["value"]))
+
+
+class Zeros(Initializer):
+    """Fills tensors with 0."""
+
+    def __call__(self, shape: Any, dtype: Any = None, *, index: Any = None, out: Any = None) -> Any:
+        """Zeros of the shape and dtype; the arguments are those of `Constant`."""
+        dtype = standardize(dtype)
+        block = _block.select(_block.standardize_shape(shape), index)
+        if out is None:
+            return np.zeros(block.shape, dtype)
+        _block.memory(out, block.shape, dtype)[...] = 0
+        return out
+
+
+class Ones(Initializer):
+    """Fills tensors with 1."""
+
+    def __call__(self, shape: Any, dtype: Any = None, *, index: Any = None, out: Any = None) -> Any:
+        """Ones of the shape and dtype; the arguments are those of `Constant`."""
+        dtype = standardize(dtype)
+        block = _block.select(_block.standardize_shape(shape), index)
+        values = _block.memory(out, block.shape, dtype)
+        values[...] = 1
+        return values if out is None else out
+
+
+class Identity(Initializer):
+    """Makes matrices with `gain` on the main diagonal and 0 elsewhere, of any aspect.
+
+    Args:
+        gain: Factor of the identity matrix. As in Keras 3.15, it is not part of the config.
+    """
+
+    def __init__(self, gain: Any = 1.0) -> None:
+        self.gain = gain
+
+    def __call__(self, shape: Any, dtype: Any = None, *, index: Any = None, out: Any = None) -> Any:
+        """The matrix; the arguments are those of `Constant`.
+
+        Raises:
+            ValueError: The shape is not that of a matrix.
+            TypeError: `gain` is not a number.
+        """
+        rank = len(shape) if hasattr(shape, "__len__") else 0
+        if rank != 2:
+            raise ValueError(
+                "Identity matrix initializer can only be used for 2D matrices. "
+                f"Received: shape={shape} of rank {rank}."
+            )
+        dtype = standardize(dtype)
+        block = _block.select(_block.standardize_shape(shape), index)
+        zero, one = self._elements(dtype)
+        values = _block.memory(out, block.shape, dtype)
+        values[...] = zero
+
+        # Positions of the rows taken whose number is also that of a column taken.
+        rows, columns = block.coordinates
+        numbers = np.arange(rows.start, rows.stop, rows.step)
+        steps, remainder = np.divmod(numbers - columns.start, columns.step)
+        hit = np.flatnonzero((remainder == 0) & (steps >= 0) & (steps < len(columns)))
+        # Adding axes of length 1 back never copies.
+        values.reshape(block.lengths)[hit, steps[hit]] = one
+        return values if out is None else out
+
+    def _elements(self, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+        """What stands off and on the diagonal: `gain` times 0 and 1, multiplied as Keras does."""
+        if np.ndim(self.gain) != 0 or not isinstance(
+            self.gain, int | float | complex | np.number | np.bool | np.ndarray
+        ):
+            raise TypeError(f"`gain` must be a number. Received: gain={self.gain}")
+        with np.errstate(invalid="ignore"):  # an infinite gain times 0 is NaN, as in Keras
+            elements = self.gain * np.array([0, 1], dtype)
+        return _cast(elements, dtype)
+
+
+class STFT(Initializer):
+    """Makes convolution kernels that compute the short-time Fourier transform.
+
+    A kernel gives the real or the imaginary side of the transform, windowed along time.
+
+    Args:
+        side: "real" or "imag".
+        window: The name of a window of `scipy.signal.windows` (needs the extra `stft`), the
+            window's values, or None for none.
+        scaling: "density" divides by the window's L2 norm, "spectrum" by its L1 norm; None does
+            not.
+        periodic: Whether a named window is periodic rather than symmetric.
+
+    Raises:
+        ValueError: An unknown side, window or scaling.
+        ImportError: A window was named and SciPy is not installed.
+    """
+
+    def __init__(
+        self,
+        side: str = "real",
+        window: Any = "hann",
+        scaling: str | None = "density",
+        periodic: bool = False,
+    ) -> None:
+        if side not in ["real", "imag"]:
+            raise ValueError(f"side should be 'real' or 'imag', not {side}")
+        if isinstance(window, str):
+            _named_window(window, 1, True)
+        if scaling is not None and scaling not in ["density", "spectrum"]:
+            raise ValueError(
+                "Scaling is invalid, it must be `None`, 'density' "
+                f"or 'spectrum'. Received scaling={scaling}"
+            )
+        self.side = side
+        self.window = window
+        self.scaling = scaling
+        self.periodic = periodic
+
+    def __call__(self, shape: Any, dtype: Any = None, *, index: Any = None, out: Any = None) -> Any:
+        """The kernel. It is computed whole, also for a block.
+
+        Args:
+            shape: `(frame_length, 1, fft_length // 2 + 1)`.
+            dtype: Any numeric dtype, or bool. Floating-point and complex ones compute in
+                themselves, as Keras; the others and the 8-bit ones in float32, rounded once.
+            index: Basic indexing of `shape`: return just this block.
+            out: An array of the block's shape and the dtype, to be filled and returned.
+
+        Raises:
+            ValueError: Another shape, or a window of another length than the frame.
+        """
+        shape, dtype = _block.standardize_shape(shape), standardize(dtype)
+        if len(shape) != 3 or shape[1] != 1:
+            raise ValueError(
+                f"`shape` must be (frame_length, 1, fft_length // 2 + 1). Received: shape={shape}"
+            )
+        block = _block.select(shape, index)
+        own = dtype.kind in "fc" or dtype.name == "bfloat16"
+        kernel = self._kernel(shape[0], shape[2], dtype if own else np.dtype(np.float32))
+        return fill_from(_cast(kernel, dtype), shape, block, dtype, out)
+
+    def _kernel(self, frame_length: int, bins: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+        """The whole kernel, by the operations of Keras in their order, each in `dtype`."""
+        window: npt.NDArray[Any] | None = None
+        scaling: Any = np.array(1, dtype)
+        if self.window is not None:
+            values = self.window
+            if isinstance(values, str):
+                values = _named_window(values, frame_length, self.periodic)
+            extent = _extent(values)
+            if extent != (frame_length,):
+                raise ValueError(
+                    "The shape of `window` must be equal to [frame_length]."
+                    f"Received: window shape={extent}"
+                )
+            window = _cast(values, dtype).reshape(frame_length, 1, 1)
+            if self.scaling == "density":
+                scaling = np.sqrt(np.sum(np.square(window)), dtype=dtype)
+            elif self.scaling == "spectrum":
+                scaling = np.sum(np.abs(window)).astype(dtype)
+
+        frequency = np.arange(bins, dtype=dtype).reshape(1, 1, bins)
+        frequency = np.divide(frequency, np.array((bins - 1) * 2).astype(dtype))
+        time = np.arange(frame_length, dtype=dtype).reshape(frame_length, 1, 1)
+        pi = np.arccos(np.array(-1).astype(dtype))
+        angle = np.multiply(np.multiply(np.array(-2).astype(dtype), time), frequency) * pi
+        kernel: npt.NDArray[Any] = (np.cos if self.side == "real" else np.sin)(angle)
+        if window is None:
+            return kernel
+        weighted: npt.NDArray[Any] = np.divide(np.multiply(kernel, window), scaling)
+        return weighted
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "side": self.side,
+            "window": self.window,
+            "periodic": self.periodic,
+            "scaling": self.scaling,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Self:
+        if isinstance(config.get("window"), dict):  # an array that was serialized
+            config = {**config, "window": _serial.deserialize_value(config["window"])}
+        return cls(**config)
+
+
+def fill_from(
+    values: npt.NDArray[Any],
+    shape: tuple[int, ...],
+    block: _block.Block,
+    dtype: np.dtype[Any],
+    out: Any,
+) -> Any:
+    """The block of `values`, which broadcast to `shape`: written into `out`, or as a new array."""
+    whole = np.broadcast_to(values, shape)
+    # Negative steps that run past the start have no slice of their own: take them by `None`.
+    slices = tuple(
+        slice(axis.start, axis.stop if axis.stop >= 0 else None, axis.step) if axis else slice(0)
+        for axis in block.coordinates
+    )
+    array = _block.memory(out, block.shape, dtype)
+    np.copyto(array, whole[slices].reshape(block.shape), casting="no")
+    return array if out is None else out
+
+
+def _extent(value: Any) -> tuple[int, ...]:
+    """The shape of a value without making an array of it, which nested lists could blow up."""
+    shape = []
+    while isinstance(value, list | tuple):
+        shape.append(len(value))
+        if not value or len(shape) > 64:  # the most dimensions an array can have
+            break
+        value = value[0]
+    else:
+        shape.extend(getattr(value, "shape", ()))
+    return tuple(shape)
+
+
+def _cast(value: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """`value` converted to `dtype` as `keras.ops.cast` does on NumPy."""
+    if isinstance(value, np.ndarray | np.generic):
+        return np.asarray(value).astype(dtype, copy=False)
+    if dtype.kind == "V":  # ml_dtypes' own
+        return np.asarray(value).astype(dtype)
+    return np.array(value, dtype)
+
+
+def _named_window(name: str, length: int, periodic: bool) -> Any:
+    try:
+        from scipy.signal import get_window  # only this initializer needs SciPy
+    except ImportError as error:
+        raise ImportError(
+            "STFT with a named window needs SciPy: pip install 'seedbed[stft]'. "
+            f"Received: window={name!r}"
+        ) from error
+    return get_window(name, length, periodic)
