@@ -1,4 +1,4 @@
-//! Distributions, as the caller describes them and as the native stream samples them.
+//! Distributions, as the caller describes them and as streams sample them.
 
 pub(crate) mod fill;
 pub(crate) mod format;
@@ -9,6 +9,8 @@ pub(crate) mod store;
 pub(crate) mod truncated_interval;
 pub(crate) mod truncated_normal;
 pub(crate) mod uniform;
+pub mod ziggurat;
+mod ziggurat_tables;
 
 /// What the elements of a tensor follow. Parameters are those of the untruncated distribution.
 #[derive(Clone, Copy, Debug, PartialEq)]

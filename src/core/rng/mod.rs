@@ -1,3 +1,5 @@
 //! Bit generators: one published algorithm a file.
 
+pub mod pcg64;
 pub mod philox;
+pub mod seed_sequence;

@@ -8,6 +8,7 @@ use crate::element::OutMut;
 use crate::error::Error;
 use crate::parallel::Exec;
 
+mod numpy;
 mod philox;
 mod random_access;
 
@@ -56,7 +57,7 @@ pub trait Stream: Sync {
 }
 
 /// Every stream, the default first.
-pub static ALL: &[&dyn Stream] = &[&philox::Philox];
+pub static ALL: &[&dyn Stream] = &[&philox::Philox, &numpy::Numpy];
 
 /// The stream called `id`.
 ///

@@ -1,0 +1,224 @@
+//! The stream of Keras' NumPy backend.
+//!
+//! Method: the seed and the call number are the two words of a `SeedSequence` that seeds PCG64;
+//! values are computed in float64 as `numpy.random.Generator` does, by uniform doubles and the
+//! ziggurat, truncated by rejection as Keras' loop does, and converted once at the end.
+//!
+//! Consumes one draw a uniform value, 1.0221 on average a normal one. Random access: uniform by a
+//! jump; normal by parsing the draws before, on all threads, from the start or from where an
+//! earlier block of the same tensor ended. Memory beside the output: one chunk a thread.
+//!
+//! Stability: Exact(`keras.initializers` and `keras.random`, Keras 3.15, on `numpy.random`, NumPy
+//! 1.17 to 2.4, x86-64 and glibc). NumPy's builds for other processors may fuse the scale and the
+//! shift, and another libm may differ in the last bit of the tail's logarithm. Orthogonal: the
+//! Gaussian exactly, its QR factor to rounding.
+
+use std::mem::MaybeUninit;
+
+use ndarray::ArrayViewMutD;
+
+use super::{Key, Stream};
+use crate::block::Block;
+use crate::dist::Distribution;
+use crate::element::OutMut;
+use crate::error::Error;
+use crate::parallel::Exec;
+use crate::rng::pcg64::Pcg64;
+use crate::rng::seed_sequence::SeedSequence;
+
+mod cast;
+mod normal;
+mod pick;
+mod resume;
+mod uniform;
+
+use cast::Cast;
+
+/// Below this many values a call's work is not worth sharing.
+const WORTH_SHARING: usize = 1 << 15;
+/// The fewest draws a chunk should have: some hundred times what putting it right costs.
+const SMALLEST_CHUNK: u64 = 1 << 12;
+
+/// The stream of Keras' NumPy backend.
+#[derive(Debug)]
+pub(super) struct Numpy;
+
+/// The generator that `numpy.random.default_rng` makes of Keras' two words.
+fn generator(key: Key) -> Result<Pcg64, Error> {
+    let seed = u32::try_from(key.seed)
+        .map_err(|_| Error::overflow("seed", "must be below 2**32 on this stream", key.seed))?;
+    Ok(Pcg64::new(&SeedSequence::new(&[seed, key.draw])))
+}
+
+/// Refuses what `numpy.random.Generator.uniform` refuses.
+fn uniform_range(low: f64, high: f64) -> Result<uniform::Range, Error> {
+    let width = high - low;
+    let received = format!("{low} to {high}");
+    if !width.is_finite() {
+        return Err(Error::overflow("high - low", "must be finite", received));
+    }
+    // NumPy looks at the sign bit: from 0.0 to -0.0 is refused.
+    if width.is_sign_negative() {
+        return Err(Error::value("high - low", "must be >= 0", received));
+    }
+    Ok(uniform::Range { low, width })
+}
+
+/// Refuses what `numpy.random.Generator.normal` refuses.
+fn normal_rule(mean: f64, stddev: f64) -> Result<normal::Rule, Error> {
+    // NumPy looks at the sign bit: -0.0 is refused, NaN is not.
+    if !stddev.is_nan() && stddev.is_sign_negative() {
+        return Err(Error::value("stddev", "must be >= 0 (and not -0.0)", format!("{stddev:?}")));
+    }
+    Ok(normal::Rule { mean, stddev, bounds: None })
+}
+
+/// As [`normal_rule`], and refuses bounds that no value satisfies: Keras' loop would never end.
+fn truncated_rule(mean: f64, stddev: f64, lower: f64, upper: f64) -> Result<normal::Rule, Error> {
+    let rule = normal_rule(mean, stddev)?;
+    if stddev.is_nan() {
+        return Err(Error::value("stddev", "must not be NaN for a truncated normal", stddev));
+    }
+    if lower.is_nan() || upper.is_nan() || lower >= upper {
+        return Err(Error::value("lower", "must be below `upper`", format!("{lower} to {upper}")));
+    }
+    let bounds = (mean + lower * stddev, mean + upper * stddev);
+    if bounds.0.is_nan() || bounds.1.is_nan() {
+        let rule = "must, with `stddev`, give bounds that are not NaN";
+        return Err(Error::value("mean", rule, format!("{mean}, stddev={stddev}")));
+    }
+    Ok(normal::Rule { bounds: Some(bounds), ..rule })
+}
+
+/// A distribution whose parameters NumPy takes.
+#[derive(Clone, Copy)]
+enum Plan {
+    Uniform(uniform::Range),
+    Normal(normal::Rule),
+}
+
+impl Plan {
+    fn new(distribution: &Distribution, whole_is_empty: bool) -> Result<Option<Self>, Error> {
+        Ok(Some(match *distribution {
+            Distribution::Uniform { low, high } => Self::Uniform(uniform_range(low, high)?),
+            Distribution::Normal { mean, stddev } => Self::Normal(normal_rule(mean, stddev)?),
+            // Keras' loop does not draw for an empty tensor, so nothing is refused.
+            Distribution::TruncatedNormal { .. } if whole_is_empty => return Ok(None),
+            Distribution::TruncatedNormal { mean, stddev, lower, upper } => {
+                Self::Normal(truncated_rule(mean, stddev, lower, upper)?)
+            }
+        }))
+    }
+
+    fn fill<T: Cast>(
+        self,
+        key: Key,
+        block: &Block,
+        out: ArrayViewMutD<'_, MaybeUninit<T>>,
+        exec: &Exec<'_>,
+    ) -> Result<(), Error> {
+        let start = generator(key)?;
+        if block.is_empty() {
+            return Ok(());
+        }
+        match self {
+            Self::Uniform(range) => uniform::fill(start, range, block, out, exec),
+            Self::Normal(rule) => fill_normal(start, &rule, block, out, exec),
+        }
+    }
+}
+
+/// Draws of a chunk for about `values` values: enough chunks that threads end together.
+fn chunk_draws(values: u64, exec: &Exec<'_>) -> u64 {
+    let share = values / (8 * exec.threads() as u64);
+    share.next_multiple_of(SMALLEST_CHUNK).clamp(SMALLEST_CHUNK, normal::CHUNK)
+}
+
+fn fill_normal<T: Cast>(
+    start: Pcg64,
+    rule: &normal::Rule,
+    block: &Block,
+    out: ArrayViewMutD<'_, MaybeUninit<T>>,
+    exec: &Exec<'_>,
+) -> Result<(), Error> {
+    let (block, mirror) = pick::ascending(block)?;
+    let Some((first, end)) = ends(&block) else { return Ok(()) };
+    let one_run = end - first == block.len() as u64;
+    let in_order = exec.threads() == 1 || block.len() < WORTH_SHARING;
+    let mut slots = pick::Slots::new(out, &mirror);
+    if let pick::Slots::Slice(out) = &mut slots
+        && one_run
+        && first == 0
+        && in_order
+        && mirror.is_identity()
+    {
+        return normal::fill_in_order(start, rule, out, exec);
+    }
+    let from = resume::before(start, rule, first);
+    let chunk = chunk_draws(end - from.value, exec);
+    let start_here = start.advanced(from.draw.into());
+    let (draw, value) = match slots {
+        pick::Slots::Slice(out) if one_run && mirror.is_identity() => {
+            let sink = normal::Contiguous { skip: first - from.value, out };
+            normal::run(start_here, rule, sink, chunk, exec)?
+        }
+        slots => {
+            let runs = block.runs(0..block.len());
+            let sink = pick::Picker::new(runs, from.value, end, slots, mirror);
+            normal::run(start_here, rule, sink, chunk, exec)?
+        }
+    };
+    if !block.is_whole() {
+        resume::remember(start, rule, from.later(draw, value));
+    }
+    Ok(())
+}
+
+/// The number of an ascending block's first element and the one past its last.
+fn ends(block: &Block) -> Option<(u64, u64)> {
+    let (_, first) = block.runs(0..block.len()).next()?;
+    let (_, last) = block.runs(block.len() - 1..block.len()).next()?;
+    Some((first.first, last.first + 1))
+}
+
+impl Stream for Numpy {
+    fn id(&self) -> &'static str {
+        "numpy"
+    }
+
+    fn fill(
+        &self,
+        distribution: &Distribution,
+        key: Key,
+        block: &Block,
+        out: OutMut<'_>,
+        exec: &Exec<'_>,
+    ) -> Result<(), Error> {
+        let Some(plan) = Plan::new(distribution, block.shape().contains(&0))? else {
+            return generator(key).map(drop);
+        };
+        match out {
+            OutMut::F16(out) => plan.fill(key, block, out, exec),
+            OutMut::BF16(out) => plan.fill(key, block, out, exec),
+            OutMut::F32(out) => plan.fill(key, block, out, exec),
+            OutMut::F64(out) => plan.fill(key, block, out, exec),
+            OutMut::F8E4M3Fn(out) => plan.fill(key, block, out, exec),
+            OutMut::F8E5M2(out) => plan.fill(key, block, out, exec),
+        }
+    }
+
+    fn fill_orthogonal(
+        &self,
+        gain: f64,
+        key: Key,
+        block: &Block,
+        out: OutMut<'_>,
+        exec: &Exec<'_>,
+    ) -> Result<(), Error> {
+        let _ = (gain, key, block, out, exec);
+        Err(Error::value("stream", "must have orthogonal matrices", "'numpy'"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

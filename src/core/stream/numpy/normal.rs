@@ -1,0 +1,382 @@
+//! Normal values of the numpy stream, all of them or those inside two bounds, in order, on any
+//! number of threads.
+//!
+//! A value takes one draw or more, so where element `i` lies among the draws is known only when
+//! all before it were parsed. The draws are cut into chunks of a fixed number. A thread jumps to
+//! a chunk and parses it as if a pass of the ziggurat began at its first draw, which 98 % do; in
+//! order, each chunk then learns where its first pass really begins, is put right (the true parse
+//! and the assumed one meet after a few draws) and claims its part of the output, which it copies
+//! while the next ones do the same. Chunk size and threads never change a value.
+//!
+//! Reference: `numpy.random.Generator.normal`, and the loop of Keras' `truncated_normal`, whose
+//! batches continue one generator and so keep the first accepted values of the sequence.
+
+use std::mem::MaybeUninit;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use super::cast::Cast;
+use crate::dist::ziggurat;
+use crate::error::Error;
+use crate::parallel::Exec;
+use crate::rng::pcg64::{LANES, Pcg64, Pcg64Lanes};
+
+/// Draws of a chunk when there are enough: 150 us of work, and scratch that stays in cache.
+pub(super) const CHUNK: u64 = 1 << 16;
+/// Draws that are made at a time.
+const BUFFER: usize = 1024;
+/// Draws a normal value takes on average, rounded up.
+const DRAWS_PER_VALUE: f64 = 1.0221;
+
+/// What becomes of a standard normal.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Rule {
+    pub(super) mean: f64,
+    pub(super) stddev: f64,
+    /// Values outside are dropped; both are kept themselves.
+    pub(super) bounds: Option<(f64, f64)>,
+}
+
+impl Rule {
+    /// The value and whether it is kept. `TRUNCATED` says that there are bounds, once for all.
+    #[inline(always)]
+    fn apply<const TRUNCATED: bool>(&self, x: f64) -> (f64, bool) {
+        let value = self.mean + self.stddev * x;
+        match self.bounds {
+            Some((lower, upper)) if TRUNCATED => (value, (value >= lower) & (value <= upper)),
+            _ => (value, true),
+        }
+    }
+}
+
+/// A buffer of draws to parse.
+#[derive(Debug)]
+struct Draws {
+    lanes: Pcg64Lanes,
+    buffer: [u64; BUFFER],
+    at: usize,
+    len: usize,
+}
+
+impl Draws {
+    /// The draws of `generator`, of which about `expected` will be read.
+    fn new(generator: Pcg64, expected: u64) -> Self {
+        let mut draws =
+            Self { lanes: Pcg64Lanes::new(generator), buffer: [0; BUFFER], at: 0, len: 0 };
+        draws.fill((expected.min(BUFFER as u64) as usize).next_multiple_of(LANES));
+        draws
+    }
+
+    fn fill(&mut self, len: usize) {
+        self.lanes.fill(&mut self.buffer[..len]);
+        (self.at, self.len) = (0, len);
+    }
+
+    /// Unread draws, at least one.
+    fn rest(&mut self) -> &[u64] {
+        if self.at == self.len {
+            self.fill(BUFFER);
+        }
+        &self.buffer[self.at..self.len]
+    }
+
+    fn next(&mut self) -> u64 {
+        let draw = self.rest()[0];
+        self.at += 1;
+        draw
+    }
+}
+
+/// What a parse came to.
+#[derive(Clone, Copy, Debug)]
+struct Parsed {
+    /// Values written.
+    values: usize,
+    /// Draws read.
+    draws: u64,
+}
+
+/// Parses the passes that begin before draw `limit`, until `out` is full.
+fn parse<T: Cast, const TRUNCATED: bool>(
+    draws: &mut Draws,
+    limit: u64,
+    rule: &Rule,
+    out: &mut [MaybeUninit<T>],
+) -> Parsed {
+    let (mut values, mut read) = (0, 0);
+    while read < limit && values < out.len() {
+        let room = out.len() - values;
+        let run = draws.rest();
+        let run = &run[..run.len().min(room).min((limit - read).min(BUFFER as u64) as usize)];
+        let out_run = &mut out[values..values + run.len()];
+        let (mut kept, mut taken, mut unsettled) = (0, run.len(), None);
+        for (i, &draw) in run.iter().enumerate() {
+            let (x, accepted) = ziggurat::propose(draw);
+            if !accepted {
+                (taken, unsettled) = (i + 1, Some(draw));
+                break;
+            }
+            let (value, keep) = rule.apply::<TRUNCATED>(x);
+            // Written whether kept or not: the next value overwrites it, without a branch.
+            out_run[kept] = MaybeUninit::new(T::cast(value));
+            kept += usize::from(keep);
+        }
+        draws.at += taken;
+        read += taken as u64;
+        values += kept;
+        if let Some(draw) = unsettled {
+            let x = ziggurat::settle(draw, || {
+                read += 1;
+                draws.next()
+            });
+            if let Some((value, true)) = x.map(|x| rule.apply::<TRUNCATED>(x)) {
+                out[values] = MaybeUninit::new(T::cast(value));
+                values += 1;
+            }
+        }
+    }
+    Parsed { values, draws: read }
+}
+
+/// Where values go, in order.
+pub(super) trait Sink<T>: Send {
+    /// A part of the output that its values can be copied to later, by any thread.
+    type Part: Send;
+    /// How many more values it takes.
+    fn wanted(&self) -> u64;
+    /// Takes the next values, at most as many as are wanted.
+    fn claim(&mut self, values: [&[MaybeUninit<T>]; 2]) -> Self::Part;
+    /// Copies the values that `claim` was given.
+    fn store(part: Self::Part, values: [&[MaybeUninit<T>]; 2]);
+}
+
+/// Contiguous output for the elements from number `skip` of the sequence on.
+#[derive(Debug)]
+pub(super) struct Contiguous<'a, T> {
+    pub(super) skip: u64,
+    pub(super) out: &'a mut [MaybeUninit<T>],
+}
+
+impl<'a, T: Copy + Send> Sink<T> for Contiguous<'a, T> {
+    type Part = (usize, &'a mut [MaybeUninit<T>]);
+
+    fn wanted(&self) -> u64 {
+        self.skip + self.out.len() as u64
+    }
+
+    fn claim(&mut self, values: [&[MaybeUninit<T>]; 2]) -> Self::Part {
+        let count = values[0].len() + values[1].len();
+        let skipped = self.skip.min(count as u64) as usize;
+        self.skip -= skipped as u64;
+        let (part, rest) = std::mem::take(&mut self.out).split_at_mut(count - skipped);
+        self.out = rest;
+        (skipped, part)
+    }
+
+    fn store((skipped, part): Self::Part, [head, tail]: [&[MaybeUninit<T>]; 2]) {
+        let (head, tail) = match skipped.checked_sub(head.len()) {
+            Some(of_tail) => (&head[..0], &tail[of_tail..]),
+            None => (&head[skipped..], tail),
+        };
+        let (front, back) = part.split_at_mut(head.len());
+        front.copy_from_slice(head);
+        back.copy_from_slice(tail);
+    }
+}
+
+impl<T, I> Sink<T> for super::pick::Picker<'_, T, I>
+where
+    T: Copy + Send,
+    I: Iterator<Item = (usize, crate::block::Run)> + Send,
+{
+    type Part = ();
+
+    fn wanted(&self) -> u64 {
+        Self::wanted(self)
+    }
+
+    fn claim(&mut self, values: [&[MaybeUninit<T>]; 2]) {
+        values.into_iter().for_each(|values| self.take(values));
+    }
+
+    fn store((): (), _values: [&[MaybeUninit<T>]; 2]) {}
+}
+
+/// Whose turn it is to claim output, and what that chunk needs to know.
+struct Turn<S> {
+    chunk: u64,
+    /// Draws of this chunk that passes of earlier chunks read.
+    entry: u64,
+    sink: S,
+}
+
+/// A thread's scratch.
+struct Scratch<T> {
+    values: Vec<MaybeUninit<T>>,
+    head: Vec<MaybeUninit<T>>,
+}
+
+/// Sends the values of the sequence whose draws `start` makes to `sink` until it wants no more,
+/// parsing `chunk` draws at a time.
+///
+/// Returns a draw at which a pass begins and how many values come before it, close to the end.
+///
+/// # Errors
+/// [`Error::Interrupted`].
+pub(super) fn run<T: Cast, S: Sink<T>>(
+    start: Pcg64,
+    rule: &Rule,
+    sink: S,
+    chunk: u64,
+    exec: &Exec<'_>,
+) -> Result<(u64, u64), Error> {
+    match rule.bounds {
+        Some(_) => run_chunks::<T, S, true>(start, rule, sink, chunk, exec),
+        None => run_chunks::<T, S, false>(start, rule, sink, chunk, exec),
+    }
+}
+
+fn run_chunks<T: Cast, S: Sink<T>, const TRUNCATED: bool>(
+    start: Pcg64,
+    rule: &Rule,
+    sink: S,
+    chunk: u64,
+    exec: &Exec<'_>,
+) -> Result<(u64, u64), Error> {
+    let wanted = sink.wanted();
+    // A chunk that begins past here may not be needed: it waits to know before it is parsed.
+    let needed = wanted as f64 * DRAWS_PER_VALUE;
+    let turn = Mutex::new(Turn { chunk: 0, entry: 0, sink });
+    let next_turn = Condvar::new();
+    let done = AtomicBool::new(wanted == 0);
+    let last_start = Mutex::new((0, 0));
+    // Tasks start in order and always finish, so whoever is waited for is at work.
+    let wait = |k: u64| {
+        let guard = turn.lock().unwrap_or_else(PoisonError::into_inner);
+        next_turn.wait_while(guard, |turn| turn.chunk != k).unwrap_or_else(PoisonError::into_inner)
+    };
+    exec.for_each(
+        (0u64..).take_while(|_| !done.load(Ordering::Relaxed)),
+        || Scratch { values: vec![MaybeUninit::uninit(); chunk as usize], head: vec![] },
+        |scratch, k| {
+            let generator = start.advanced(u128::from(k) * u128::from(chunk));
+            if (k * chunk) as f64 > needed {
+                let mut turn = wait(k);
+                if turn.sink.wanted() == 0 {
+                    turn.chunk = k + 1;
+                    next_turn.notify_all();
+                    return Ok(());
+                }
+            }
+            let mut draws = Draws::new(generator, chunk);
+            let parsed = parse::<T, TRUNCATED>(&mut draws, chunk, rule, &mut scratch.values);
+            let mut turn = wait(k);
+            let left = turn.sink.wanted();
+            let entered = Entered::at::<T, TRUNCATED>(
+                turn.entry,
+                generator,
+                chunk,
+                rule,
+                parsed,
+                &mut scratch.head,
+            );
+            let head = &scratch.head[..scratch.head.len().min(left as usize)];
+            let tail = &scratch.values[entered.dropped..parsed.values];
+            let tail = &tail[..tail.len().min(left as usize - head.len())];
+            if left > 0 {
+                let mut last = last_start.lock().unwrap_or_else(PoisonError::into_inner);
+                *last = (k * chunk + turn.entry, wanted - left);
+            }
+            let part = turn.sink.claim([head, tail]);
+            done.store(turn.sink.wanted() == 0, Ordering::Relaxed);
+            turn.entry = entered.exit;
+            turn.chunk = k + 1;
+            drop(turn);
+            next_turn.notify_all();
+            S::store(part, [head, tail]);
+            Ok(())
+        },
+    )?;
+    Ok(last_start.into_inner().unwrap_or_else(PoisonError::into_inner))
+}
+
+/// How a chunk's assumed parse is put right.
+struct Entered {
+    /// Assumed values that are not, to be replaced by the head.
+    dropped: usize,
+    /// Draws of the next chunk that were read.
+    exit: u64,
+}
+
+impl Entered {
+    /// The true parse begins at draw `entry` of the chunk, the assumed one, `parsed`, at 0. Both
+    /// are walked, whichever is behind, until they stand on the same draw. The true values before
+    /// it become `head`.
+    fn at<T: Cast, const TRUNCATED: bool>(
+        entry: u64,
+        generator: Pcg64,
+        chunk: u64,
+        rule: &Rule,
+        parsed: Parsed,
+        head: &mut Vec<MaybeUninit<T>>,
+    ) -> Self {
+        let step = |from: u64| {
+            let mut generator = generator.advanced(from.into());
+            let mut to = from;
+            let x = ziggurat::pass(|| {
+                to += 1;
+                generator.next_u64()
+            });
+            let value = x.map(|x| rule.apply::<TRUNCATED>(x)).filter(|&(_, keep)| keep);
+            (value.map(|(value, _)| value), to)
+        };
+        head.clear();
+        let (mut assumed, mut truth, mut dropped) = (0, entry, 0);
+        while assumed != truth && truth < chunk {
+            if assumed < truth {
+                let (value, next) = step(assumed);
+                dropped += usize::from(value.is_some());
+                assumed = next;
+            } else {
+                let (value, next) = step(truth);
+                head.extend(value.map(|value| MaybeUninit::new(T::cast(value))));
+                truth = next;
+            }
+        }
+        if truth < chunk {
+            Self { dropped, exit: parsed.draws - chunk }
+        } else {
+            Self { dropped: parsed.values, exit: truth - chunk }
+        }
+    }
+}
+
+/// Writes the first values of the sequence to `out` on one thread, straight.
+///
+/// # Errors
+/// [`Error::Interrupted`].
+pub(super) fn fill_in_order<T: Cast>(
+    start: Pcg64,
+    rule: &Rule,
+    out: &mut [MaybeUninit<T>],
+    exec: &Exec<'_>,
+) -> Result<(), Error> {
+    let expected = (out.len() as f64 * DRAWS_PER_VALUE) as u64 + LANES as u64 / 2;
+    let state = Mutex::new((Draws::new(start, expected), out));
+    let done = AtomicBool::new(false);
+    exec.for_each(
+        (0u64..).take_while(|_| !done.load(Ordering::Relaxed)),
+        || (),
+        |(), _| {
+            let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
+            let (draws, out) = &mut *state;
+            let parsed = match rule.bounds {
+                Some(_) => parse::<T, true>(draws, CHUNK, rule, out),
+                None => parse::<T, false>(draws, CHUNK, rule, out),
+            };
+            *out = &mut std::mem::take(out)[parsed.values..];
+            done.store(out.is_empty(), Ordering::Relaxed);
+            Ok(())
+        },
+    )
+}

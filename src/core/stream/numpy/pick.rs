@@ -1,0 +1,146 @@
+//! Where the values of a sequence go when a call wants only some of its elements.
+//!
+//! A sequence yields elements in ascending order. A block may enumerate its own in another order
+//! (negative steps), so it is mirrored to an ascending one whose positions map back.
+
+use std::mem::MaybeUninit;
+
+use ndarray::iter::IterMut;
+use ndarray::{ArrayViewMutD, IxDyn};
+
+use crate::block::{Axis, Block, Run};
+use crate::error::Error;
+
+/// The same elements as `block`, every step positive, and the axes that were turned round.
+pub(super) fn ascending(block: &Block) -> Result<(Block, Mirror), Error> {
+    let turn = |axis: &Axis| match axis.len {
+        0 | 1 => Axis { step: 1, ..*axis },
+        len if axis.step < 0 => Axis {
+            start: axis.start.wrapping_add_signed(axis.step * (len as isize - 1)),
+            step: -axis.step,
+            len,
+        },
+        _ => *axis,
+    };
+    let axes = block.axes().iter().map(turn).collect();
+    let turned = block.axes().iter().map(|axis| (axis.len, axis.len > 1 && axis.step < 0));
+    Ok((Block::new(block.shape().to_vec(), axes)?, Mirror { axes: turned.collect() }))
+}
+
+/// The length of every axis of a block and whether it was turned round.
+#[derive(Debug)]
+pub(super) struct Mirror {
+    axes: Vec<(usize, bool)>,
+}
+
+impl Mirror {
+    /// Whether no axis was turned round.
+    pub(super) fn is_identity(&self) -> bool {
+        self.axes.iter().all(|&(_, turned)| !turned)
+    }
+
+    /// The position in the block of a position in its mirror image.
+    fn map(&self, position: usize) -> usize {
+        let (mut rest, mut mapped, mut stride) = (position, 0, 1);
+        for &(len, turned) in self.axes.iter().rev() {
+            let coordinate = rest % len;
+            rest /= len;
+            mapped += stride * if turned { len - 1 - coordinate } else { coordinate };
+            stride *= len;
+        }
+        mapped
+    }
+}
+
+/// Output slots by position.
+pub(super) enum Slots<'a, T> {
+    /// Contiguous memory.
+    Slice(&'a mut [MaybeUninit<T>]),
+    /// Any layout, visited in order.
+    Ordered(IterMut<'a, MaybeUninit<T>, IxDyn>),
+    /// Any layout and order.
+    Any(ArrayViewMutD<'a, MaybeUninit<T>>),
+}
+
+impl<'a, T> Slots<'a, T> {
+    pub(super) fn new(out: ArrayViewMutD<'a, MaybeUninit<T>>, mirror: &Mirror) -> Self {
+        if out.is_standard_layout() {
+            return Self::Slice(out.into_slice().unwrap_or_default());
+        }
+        if mirror.is_identity() { Self::Ordered(out.into_iter()) } else { Self::Any(out) }
+    }
+
+    fn write(&mut self, position: usize, value: MaybeUninit<T>) {
+        let slot = match self {
+            Self::Slice(slice) => slice.get_mut(position),
+            Self::Ordered(slots) => slots.next(),
+            Self::Any(view) => {
+                let mut index = IxDyn::zeros(view.ndim());
+                let mut rest = position;
+                for axis in (0..view.ndim()).rev() {
+                    index[axis] = rest % view.shape()[axis];
+                    rest /= view.shape()[axis];
+                }
+                view.get_mut(index)
+            }
+        };
+        if let Some(slot) = slot {
+            *slot = value;
+        }
+    }
+}
+
+/// Takes the elements of an ascending block out of a sequence.
+pub(super) struct Picker<'a, T, I> {
+    runs: I,
+    current: Option<(usize, Run)>,
+    next: u64,
+    end: u64,
+    slots: Slots<'a, T>,
+    mirror: Option<Mirror>,
+}
+
+impl<'a, T: Copy, I: Iterator<Item = (usize, Run)>> Picker<'a, T, I> {
+    /// The sequence's next element is `next`; `runs` are the block's, `end` is past its last.
+    pub(super) fn new(
+        mut runs: I,
+        next: u64,
+        end: u64,
+        slots: Slots<'a, T>,
+        mirror: Mirror,
+    ) -> Self {
+        let current = runs.next();
+        let mirror = (!mirror.is_identity()).then_some(mirror);
+        Self { runs, current, next, end, slots, mirror }
+    }
+
+    /// How many more elements of the sequence it has to see.
+    pub(super) fn wanted(&self) -> u64 {
+        self.end - self.next
+    }
+
+    /// Sees the sequence's next elements.
+    pub(super) fn take(&mut self, values: &[MaybeUninit<T>]) {
+        let base = self.next;
+        self.next = base + values.len() as u64;
+        while let Some((position, run)) = self.current {
+            if run.first >= self.next {
+                break;
+            }
+            let step = run.step.unsigned_abs();
+            let count = (self.next - run.first).div_ceil(step).min(run.len as u64);
+            for i in 0..count {
+                let at = position + i as usize;
+                let at = self.mirror.as_ref().map_or(at, |mirror| mirror.map(at));
+                self.slots.write(at, values[(run.first - base + i * step) as usize]);
+            }
+            let left = run.len - count as usize;
+            self.current = if left == 0 {
+                self.runs.next()
+            } else {
+                let first = run.first + count * step;
+                Some((position + count as usize, Run { first, step: run.step, len: left }))
+            };
+        }
+    }
+}

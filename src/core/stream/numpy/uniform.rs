@@ -1,0 +1,78 @@
+//! Uniform values of the numpy stream: element `i` is draw `i`.
+//!
+//! `low + (high - low) * u` in float64, as `numpy.random.Generator.uniform` computes it, then one
+//! conversion. Any element is a jump of the generator away.
+
+use std::mem::MaybeUninit;
+
+use ndarray::ArrayViewMutD;
+
+use super::cast::Cast;
+use crate::block::Block;
+use crate::dist::ziggurat::unit;
+use crate::error::Error;
+use crate::parallel::Exec;
+use crate::rng::pcg64::{LANES, Pcg64, Pcg64Lanes};
+use crate::simd::{self, Kernel, Simd};
+use crate::stream::random_access;
+
+/// `low` and `high - low`.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Range {
+    pub(super) low: f64,
+    pub(super) width: f64,
+}
+
+impl Range {
+    #[inline(always)]
+    fn value<T: Cast>(self, draw: u64) -> MaybeUninit<T> {
+        MaybeUninit::new(T::cast(self.low + self.width * unit(draw)))
+    }
+}
+
+/// Writes the elements `block`; draw 0 is `start`'s next one.
+///
+/// # Errors
+/// [`Error::Interrupted`].
+pub(super) fn fill<T: Cast>(
+    start: Pcg64,
+    range: Range,
+    block: &Block,
+    out: ArrayViewMutD<'_, MaybeUninit<T>>,
+    exec: &Exec<'_>,
+) -> Result<(), Error> {
+    random_access::fill_block(block, out, exec, |first, part| {
+        let mut generator = start.advanced(first.into());
+        let (lanes, rest) = part.split_at_mut(part.len() - part.len() % LANES);
+        if !lanes.is_empty() {
+            simd::run(Fill { lanes: Pcg64Lanes::new(generator), range, out: lanes });
+            if rest.is_empty() {
+                return;
+            }
+            generator.advance(lanes.len() as u128);
+        }
+        rest.fill_with(|| range.value(generator.next_u64()));
+    })
+}
+
+/// Consecutive draws into memory of a multiple of [`LANES`] elements.
+struct Fill<'a, T> {
+    lanes: Pcg64Lanes,
+    range: Range,
+    out: &'a mut [MaybeUninit<T>],
+}
+
+impl<T: Cast> Kernel for Fill<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, _simd: S) {
+        let Self { mut lanes, range, out } = self;
+        for out in out.chunks_exact_mut(LANES) {
+            let draws = lanes.next::<S>();
+            for i in 0..LANES {
+                out[i] = range.value(draws[i]);
+            }
+        }
+    }
+}
