@@ -24,7 +24,7 @@ test: $(VENV)/.installed-test
 check: $(VENV)/.installed-test
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
-	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
 	cargo bench --workspace --no-run --locked --profile dev
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check

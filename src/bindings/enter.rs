@@ -31,7 +31,7 @@ where
     if elements < DETACH_FROM {
         return work(&Exec::new(None, &|| false)).map_err(|error| to_exception(error, None));
     }
-    py.detach(|| {
+    let (done, pending) = py.detach(|| {
         let asked = Cell::new(Instant::now());
         let pending = Cell::new(None);
         let stop = || {
@@ -50,7 +50,8 @@ where
             asked.set(Instant::now());
             signalled
         };
-        work(&Exec::new(pool.as_deref(), &stop)).map_err(|error| (error, pending.take()))
-    })
-    .map_err(|(error, pending)| to_exception(error, pending))
+        let done = work(&Exec::new(pool.as_deref(), &stop));
+        (done, pending.take())
+    });
+    done.map_err(|error| to_exception(error, pending))
 }

@@ -53,7 +53,7 @@ pub(crate) fn parse(
         if let Ok(slice) = entry.cast::<PySlice>() {
             // Shapes were parsed as `isize`.
             let taken = slice.indices(extent as isize)?;
-            let axis = match taken.slicelength as usize {
+            let axis = match taken.slicelength {
                 0 => Axis { start: 0, step: 1, len: 0 },
                 1 => Axis { start: taken.start as usize, step: 1, len: 1 },
                 len => Axis { start: taken.start as usize, step: taken.step, len },

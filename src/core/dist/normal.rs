@@ -50,6 +50,10 @@ const LOG_F64: [f64; 8] = [
     0.13086626147840102,
 ];
 /// sin(pi/2 a) = a S(a^2) on [-1, 1], to 2^-61.
+#[expect(
+    clippy::approx_constant,
+    reason = "a fitted coefficient; that it rounds to pi/2 is a result"
+)]
 const SIN_F64: [f64; 9] = [
     1.5707963267948966,
     -0.6459640975062462,
