@@ -1,1 +1,24 @@
 //! Orthogonal matrices from Householder reflectors.
+//!
+//! ```text
+//! orthogonal   the native stream's matrix: what users ask for      qr   Q of a given matrix
+//!   reflectors   drawn from normals, scaled, Gram matrices
+//!   form         the product of the reflectors, written out
+//!     product      the three products on blocks: dot, solve, update
+//!       tile         the micro-kernel
+//!   panels       where reflectors are kept; workspace
+//!   output       the caller's memory as a tall matrix
+//!   real         float32 and float64 behind one trait
+//! ```
+//!
+//! The native definition (frozen, `docs/streams.md`) fixes the order of every sum, so that
+//! threads, tile shapes and instruction sets never show in a bit of the result.
+
+mod form;
+pub mod orthogonal;
+mod output;
+mod panels;
+mod product;
+mod real;
+mod reflectors;
+mod tile;

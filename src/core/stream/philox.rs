@@ -22,7 +22,9 @@ use crate::dist::truncated_normal::{TWO_SIGMA, TruncatedNormalF32, TruncatedNorm
 use crate::dist::uniform::{self, UniformF32, UniformF64};
 use crate::element::{DType, F8E4M3Fn, F8E5M2, OutMut, bf16, f16};
 use crate::error::Error;
+use crate::linalg::orthogonal::{self, NormalSource};
 use crate::parallel::Exec;
+use crate::simd::lend;
 
 /// The native stream: Philox4x32-10.
 #[derive(Debug)]
@@ -55,13 +57,28 @@ impl Stream for Philox {
 
     fn fill_orthogonal(
         &self,
-        _gain: f64,
-        _key: Key,
-        _block: &Block,
-        _out: OutMut<'_>,
-        _exec: &Exec<'_>,
+        gain: f64,
+        key: Key,
+        block: &Block,
+        out: OutMut<'_>,
+        exec: &Exec<'_>,
     ) -> Result<(), Error> {
-        todo!()
+        orthogonal::fill(&StandardNormals(key), gain, block, out, exec)
+    }
+}
+
+/// The elements of a tensor of normals with mean 0 and stddev 1.
+struct StandardNormals(Key);
+
+impl NormalSource for StandardNormals {
+    fn fill_f32(&self, first: u64, out: &mut [f32]) {
+        let purpose = Purpose { draw: self.0.draw, attempt: 0 };
+        fill(NormalF32 { mean: 0.0, stddev: 1.0 }, self.0.seed, purpose, None, first, lend(out));
+    }
+
+    fn fill_f64(&self, first: u64, out: &mut [f64]) {
+        let purpose = Purpose { draw: self.0.draw, attempt: 0 };
+        fill(NormalF64 { mean: 0.0, stddev: 1.0 }, self.0.seed, purpose, None, first, lend(out));
     }
 }
 

@@ -1,0 +1,329 @@
+//! The product `H_0 H_1 .. H_(n-1)` applied to the first n columns of the identity, scaled and
+//! written out: the second half of Stewart's method, and of any QR.
+//!
+//! Blocks of reflectors are `I - V U^-1 V^T` (C. Puglisi, SIAM J. Sci. Stat. Comput. 13 (1992) 723;
+//! Joffrain et al., ACM Trans. Math. Softw. 32 (2006) 169) and are applied last first. Strips of
+//! [`B`] columns of the result are independent; strip s is still zero above row 96 s, where the
+//! blocks after s have nothing to do. The work is cut by strips, or, for few strips of many rows,
+//! by row chunks; both give the same bits.
+
+use std::mem::MaybeUninit;
+use std::sync::{Mutex, PoisonError};
+
+use ndarray::{ArrayViewMut2, Axis};
+
+use super::output::{Rounded, write_rows};
+use super::panels::{B, Panel, RC, Reflectors, cut_rows, zeroed};
+use super::product::{Dot, PAD, Solve, Update, add_to};
+use super::real::Real;
+use crate::error::Error;
+use crate::parallel::Exec;
+use crate::simd;
+
+/// Numbers in a strip that one task should pass through at most: a few milliseconds of work, so
+/// that an interrupt is heard.
+const STRIP: usize = 1 << 20;
+
+/// The scratch of a task: the strip, or one chunk of it, and two blocks.
+struct Scratch<T> {
+    c: Vec<T>,
+    y: Vec<T>,
+    w: Vec<T>,
+}
+
+impl<T: Real> Scratch<T> {
+    fn allocate(len: usize) -> Result<Self, Error> {
+        Ok(Self { c: zeroed(len)?, y: zeroed(B * B)?, w: zeroed(B * B)? })
+    }
+}
+
+/// How the work is cut. Never changes a bit.
+#[derive(Clone, Copy, Debug)]
+enum Cut {
+    /// Strips, each on one thread at a time; a scratch for each thread holds one.
+    Strips,
+    /// One strip after the other, its row chunks on all threads; one scratch holds a strip.
+    /// Partial sums go where the Gram matrices' were.
+    Rows,
+    /// With a single block of reflectors row chunks are independent; a scratch for each thread holds
+    /// one, and one more the common `Y`.
+    Block,
+}
+
+/// Memory for [`Former::form`], to be had before the reflectors are made.
+pub(super) struct Former<T> {
+    cut: Cut,
+    scratches: Vec<Scratch<T>>,
+}
+
+impl<T: Real> Former<T> {
+    /// For a result of `rows` by `columns` (rows >= columns >= 1) on `exec`'s threads.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub(super) fn allocate(rows: usize, columns: usize, exec: &Exec<'_>) -> Result<Self, Error> {
+        let threads = exec.threads();
+        let strips = columns.div_ceil(B);
+        let width = B.min(columns.next_multiple_of(PAD));
+        let strip = rows.checked_next_multiple_of(8).and_then(|padded| padded.checked_mul(width));
+        let strip = strip.ok_or(Error::OutOfMemory { bytes: usize::MAX })?;
+        let unbalanced = threads > 1 && strips < 4 * threads && rows > 4 * columns;
+        let (cut, count, len) = if strips == 1 {
+            (Cut::Block, threads + 1, strip.min(RC * width))
+        } else if strip > STRIP || unbalanced {
+            (Cut::Rows, 1, strip)
+        } else {
+            (Cut::Strips, threads.min(strips), strip)
+        };
+        let scratches = (0..count).map(|_| Scratch::allocate(len)).collect::<Result<_, _>>()?;
+        Ok(Self { cut, scratches })
+    }
+
+    /// Writes the result, `reflectors.rows` by `reflectors.columns`, to `out`.
+    ///
+    /// # Errors
+    /// [`Error::Interrupted`].
+    pub(super) fn form<O: Rounded<T>>(
+        mut self,
+        reflectors: &mut Reflectors<T>,
+        mut out: ArrayViewMut2<'_, MaybeUninit<O>>,
+        exec: &Exec<'_>,
+    ) -> Result<(), Error> {
+        match self.cut {
+            Cut::Block => single_block(reflectors, out, self.scratches, exec),
+            Cut::Strips => by_strips(reflectors, out, self.scratches, exec),
+            Cut::Rows => {
+                let mut partials = std::mem::take(&mut reflectors.partials);
+                let scratch = &mut self.scratches[0];
+                for (s, out) in out.axis_chunks_iter_mut(Axis(1), B).enumerate() {
+                    by_rows(reflectors, s, out, scratch, &mut partials, exec)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Columns of the identity: entry (`at + l`, `l`) of `c` is one, for the rows `first ..` that `c`
+/// holds.
+fn set_identity<T: Real>(c: &mut [T], width: usize, first: usize, panel: &Panel) {
+    c.fill(T::ZERO);
+    for l in 0..panel.count {
+        if let Some(row) = (panel.first + l).checked_sub(first)
+            && let Some(x) = c.get_mut(row * width + l)
+        {
+            *x = T::ONE;
+        }
+    }
+}
+
+/// `y = U^-1 V^T C` for the block that a strip, still columns of the identity, starts with.
+fn start<T: Real>(reflectors: &Reflectors<T>, s: usize, y: &mut [T]) {
+    let (panel, v) = reflectors.panel(s);
+    for (i, y) in y.chunks_exact_mut(B).enumerate().take(panel.height()) {
+        for (l, y) in y[..panel.width].iter_mut().enumerate() {
+            let inside = i <= l && l < panel.count;
+            *y = if inside { v[l * panel.width + i] } else { T::ZERO };
+        }
+    }
+    let u = reflectors.triangle(s);
+    simd::run(Solve { u, y, height: panel.height(), width: panel.width });
+}
+
+/// `c -= V y`, for the rows `first ..` that `c` holds; all are at or below panel `j`'s first.
+fn subtract<T: Real>(
+    reflectors: &Reflectors<T>,
+    j: usize,
+    first: usize,
+    y: &[T],
+    c: &mut [T],
+    width: usize,
+) {
+    let (panel, v) = reflectors.panel(j);
+    let v = &v[(first - panel.first) * panel.width..][..c.len() / width * panel.width];
+    let (v_width, depth) = (panel.width, panel.height());
+    simd::run(Update { v, v_width, y, c, c_width: width, depth, width });
+}
+
+/// `w = V^T c`, for the rows `first ..` that `c` holds, within one chunk.
+fn project<T: Real>(
+    reflectors: &Reflectors<T>,
+    j: usize,
+    first: usize,
+    c: &[T],
+    width: usize,
+    w: &mut [T],
+) {
+    let (panel, v) = reflectors.panel(j);
+    let v = &v[(first - panel.first) * panel.width..][..c.len() / width * panel.width];
+    let (v_width, height) = (panel.width, panel.height());
+    let upper = false;
+    simd::run(Dot { first_row: first, v, v_width, c, c_width: width, height, width, upper, w });
+}
+
+/// One block: every row chunk is `I - V Y`, with the same `Y`.
+fn single_block<T: Real, O: Rounded<T>>(
+    reflectors: &Reflectors<T>,
+    mut out: ArrayViewMut2<'_, MaybeUninit<O>>,
+    scratches: Vec<Scratch<T>>,
+    exec: &Exec<'_>,
+) -> Result<(), Error> {
+    let panel = &reflectors.panels[0];
+    let width = panel.width;
+    let scratches = Mutex::new(scratches);
+    let take = || scratches.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    let out_of_scratch = Error::OutOfMemory { bytes: 0 };
+    let mut common = take().ok_or(out_of_scratch.clone())?;
+    start(reflectors, 0, &mut common.y);
+    let y = &common.y;
+    exec.for_each(out.axis_chunks_iter_mut(Axis(0), RC).enumerate(), take, |scratch, (q, out)| {
+        let scratch = scratch.as_mut().ok_or(out_of_scratch.clone())?;
+        let len = out.nrows().next_multiple_of(8) * width;
+        let c = &mut scratch.c[..len];
+        set_identity(c, width, q * RC, panel);
+        subtract(reflectors, 0, q * RC, y, c, width);
+        write_rows(c, width, &reflectors.scales, out);
+        Ok(())
+    })
+}
+
+/// A strip under way: blocks `next`, `next - 1`, .. 0 are still to be applied.
+struct Strip<'a, T, O> {
+    panel: &'a Panel,
+    index: usize,
+    next: usize,
+    scratch: Scratch<T>,
+    out: ArrayViewMut2<'a, MaybeUninit<O>>,
+}
+
+/// Strips, the ones with most work first. A task takes one strip on by some blocks; between tasks
+/// strips under way wait, at most one a thread, and go before fresh ones.
+fn by_strips<T: Real, O: Rounded<T>>(
+    reflectors: &Reflectors<T>,
+    mut out: ArrayViewMut2<'_, MaybeUninit<O>>,
+    scratches: Vec<Scratch<T>>,
+    exec: &Exec<'_>,
+) -> Result<(), Error> {
+    let waiting = Mutex::new(Vec::<Strip<'_, T, O>>::with_capacity(scratches.len()));
+    let free = Mutex::new(scratches);
+    let (waiting, free) = (&waiting, &free);
+    let mut fresh = out.axis_chunks_iter_mut(Axis(1), B).enumerate().rev();
+    let next = move || {
+        if let Some(strip) = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop() {
+            return Some(strip);
+        }
+        // A thread without a strip: one of the scratches is free.
+        if fresh.len() == 0 {
+            return None;
+        }
+        let scratch = free.lock().unwrap_or_else(PoisonError::into_inner).pop()?;
+        let (index, out) = fresh.next()?;
+        let panel = &reflectors.panels[index];
+        Some(Strip { panel, index, next: index, scratch, out })
+    };
+    exec.for_each(
+        std::iter::from_fn(next),
+        || (),
+        |(), mut strip| {
+            let mut budget = STRIP;
+            loop {
+                let passed = advance(reflectors, &mut strip);
+                if strip.next == 0 {
+                    break;
+                }
+                strip.next -= 1;
+                budget = budget.saturating_sub(passed);
+                if budget == 0 {
+                    waiting.lock().unwrap_or_else(PoisonError::into_inner).push(strip);
+                    return Ok(());
+                }
+            }
+            let width = strip.panel.width;
+            let scales = &reflectors.scales[strip.panel.first..][..strip.panel.count];
+            write_rows(&strip.scratch.c, width, scales, strip.out);
+            free.lock().unwrap_or_else(PoisonError::into_inner).push(strip.scratch);
+            Ok(())
+        },
+    )
+}
+
+/// Applies the next block to a strip; how many of its numbers that passed through.
+fn advance<T: Real, O>(reflectors: &Reflectors<T>, strip: &mut Strip<'_, T, O>) -> usize {
+    let (j, width) = (strip.next, strip.panel.width);
+    let Scratch { c, y, w } = &mut strip.scratch;
+    let c = &mut c[..reflectors.padded * width];
+    let panel = &reflectors.panels[j];
+    if j == strip.index {
+        set_identity(c, width, 0, panel);
+        start(reflectors, j, y);
+    } else {
+        // Above, the strip is zero.
+        let mut row = panel.first + B;
+        let mut fresh = true;
+        while row < reflectors.padded {
+            let end = reflectors.padded.min((row / RC + 1) * RC);
+            let c = &c[row * width..end * width];
+            if std::mem::take(&mut fresh) {
+                project(reflectors, j, row, c, width, y);
+            } else {
+                project(reflectors, j, row, c, width, w);
+                add_to(y, w, B, width);
+            }
+            row = end;
+        }
+        simd::run(Solve { u: reflectors.triangle(j), y, height: B, width });
+    }
+    let c = &mut c[panel.first * width..];
+    subtract(reflectors, j, panel.first, y, c, width);
+    c.len()
+}
+
+/// One strip by row chunks; two barriers a block. A chunk is projected on the next block as soon
+/// as it has taken the last one.
+fn by_rows<T: Real, O: Rounded<T>>(
+    reflectors: &Reflectors<T>,
+    s: usize,
+    mut out: ArrayViewMut2<'_, MaybeUninit<O>>,
+    scratch: &mut Scratch<T>,
+    partials: &mut [T],
+    exec: &Exec<'_>,
+) -> Result<(), Error> {
+    let panel = &reflectors.panels[s];
+    let width = panel.width;
+    let y = &mut scratch.y;
+    let c = &mut scratch.c[..reflectors.padded * width];
+    set_identity(c, width, 0, panel);
+    start(reflectors, s, y);
+    for j in (0..=s).rev() {
+        let first = reflectors.panels[j].first;
+        exec.for_each(
+            cut_rows(&mut c[first * width..], width, first, RC)
+                .zip(partials.chunks_exact_mut(B * B)),
+            || (),
+            |(), ((row, c), partial)| {
+                subtract(reflectors, j, row, y, c, width);
+                if j > 0 {
+                    project(reflectors, j - 1, row, c, width, partial);
+                }
+                Ok(())
+            },
+        )?;
+        if j > 0 {
+            let chunks = reflectors.padded.div_ceil(RC) - first / RC;
+            y.copy_from_slice(&partials[..B * B]);
+            for partial in partials.chunks_exact(B * B).take(chunks).skip(1) {
+                add_to(y, partial, B, width);
+            }
+            simd::run(Solve { u: reflectors.triangle(j - 1), y, height: B, width });
+        }
+    }
+    let scales = &reflectors.scales[panel.first..][..panel.count];
+    exec.for_each(
+        out.axis_chunks_iter_mut(Axis(0), RC).zip(c.chunks(RC * width)),
+        || (),
+        |(), (out, c)| {
+            write_rows(c, width, scales, out);
+            Ok(())
+        },
+    )
+}

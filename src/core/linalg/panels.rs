@@ -1,0 +1,142 @@
+//! Where reflectors are kept: panels of [`B`] columns, and what belongs to each.
+
+use std::mem::size_of;
+use std::ops::Range;
+
+use super::product::PAD;
+use super::real::Real;
+use crate::error::Error;
+
+/// Reflectors in a block. Frozen, as the three constants below, with the native stream: they set
+/// the order of sums.
+pub(super) const B: usize = 96;
+/// Rows in one chain of a sum of squares, cut at multiples.
+pub(super) const SC: usize = 64;
+/// Rows in one chain of a sum of products, cut at multiples.
+pub(super) const KC: usize = 256;
+/// Rows whose sums of products are added up before they join those of other rows, cut at multiples.
+pub(super) const RC: usize = 1024;
+
+/// `len` zeros, untouched until used where the system can give them so.
+///
+/// # Errors
+/// [`Error::OutOfMemory`].
+pub(super) fn zeroed<T: bytemuck::Zeroable>(len: usize) -> Result<Vec<T>, Error> {
+    let bytes = len.saturating_mul(size_of::<T>());
+    if bytes > isize::MAX as usize {
+        return Err(Error::OutOfMemory { bytes });
+    }
+    bytemuck::allocation::try_zeroed_vec(len).map_err(|()| Error::OutOfMemory { bytes })
+}
+
+/// Cuts the row-major `matrix`, whose first row has the number `first`, at multiples of `height`
+/// rows; each piece comes with the number of its first row.
+pub(super) fn cut_rows<'a, T>(
+    matrix: &'a mut [T],
+    width: usize,
+    first: usize,
+    height: usize,
+) -> impl Iterator<Item = (usize, &'a mut [T])> + use<'a, T> {
+    let (mut rest, mut row) = (matrix, first);
+    std::iter::from_fn(move || {
+        let next = (row / height + 1) * height;
+        let len = ((next - row) * width).min(rest.len());
+        let (piece, tail) = std::mem::take(&mut rest).split_at_mut(len);
+        rest = tail;
+        let at = std::mem::replace(&mut row, next);
+        (!piece.is_empty()).then_some((at, piece))
+    })
+}
+
+/// One block of reflectors: columns of V from row `first` on.
+#[derive(Clone, Debug)]
+pub(super) struct Panel {
+    /// The first reflector, and its first row.
+    pub(super) first: usize,
+    /// How many reflectors.
+    pub(super) count: usize,
+    /// Length of a row, zeros at the end: `count` rounded up to [`PAD`].
+    pub(super) width: usize,
+    /// Where it lies in [`Reflectors::v`].
+    pub(super) place: Range<usize>,
+}
+
+impl Panel {
+    /// `count` rounded up to a multiple of 8, as tiles want it.
+    pub(super) fn height(&self) -> usize {
+        self.count.next_multiple_of(8)
+    }
+}
+
+/// The product of Householder reflectors `H_k = I - v_k v_k^T`, `k = 0 .. columns`, and the signs
+/// and gain that scale its columns.
+#[derive(Debug)]
+pub(super) struct Reflectors<T> {
+    /// Length of a column, m.
+    pub(super) rows: usize,
+    /// Number of reflectors, n <= m.
+    pub(super) columns: usize,
+    /// `rows` rounded up to a multiple of 8; rows from `rows` on are zero.
+    pub(super) padded: usize,
+    /// The blocks.
+    pub(super) panels: Vec<Panel>,
+    /// All panels' numbers.
+    pub(super) v: Vec<T>,
+    /// For each panel the unit upper triangular `I + striu(V^T V)`, [`B`] by [`B`].
+    pub(super) u: Vec<T>,
+    /// Sums of products a row chunk, [`B`] by [`B`] each: scratch.
+    pub(super) partials: Vec<T>,
+    /// `D_k * gain`.
+    pub(super) scales: Vec<T>,
+}
+
+impl<T: Real> Reflectors<T> {
+    /// Room for the reflectors of a matrix of `rows` by `columns`, `rows >= columns >= 1`.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`].
+    pub(super) fn allocate(rows: usize, columns: usize) -> Result<Self, Error> {
+        debug_assert!(rows >= columns && columns > 0);
+        let too_large = Error::OutOfMemory { bytes: usize::MAX };
+        let padded = rows.checked_next_multiple_of(8).ok_or(too_large.clone())?;
+        let extent = |first: usize| {
+            let count = B.min(columns - first);
+            let width = count.next_multiple_of(PAD);
+            (padded - first).checked_mul(width).map(|len| (count, width, len))
+        };
+        let total = (0..columns)
+            .step_by(B)
+            .try_fold(0usize, |sum, first| sum.checked_add(extent(first)?.2))
+            .ok_or(too_large)?;
+        let v = zeroed(total)?;
+        let mut panels: Vec<Panel> = vec![];
+        for first in (0..columns).step_by(B) {
+            if let Some((count, width, len)) = extent(first) {
+                let start = panels.last().map_or(0, |panel| panel.place.end);
+                panels.push(Panel { first, count, width, place: start..start + len });
+            }
+        }
+        let chunks: usize = panels.iter().map(|p| padded.div_ceil(RC) - p.first / RC).sum();
+        Ok(Self {
+            rows,
+            columns,
+            padded,
+            v,
+            u: zeroed(panels.len() * B * B)?,
+            partials: zeroed(chunks.saturating_mul(B * B))?,
+            scales: zeroed(columns)?,
+            panels,
+        })
+    }
+
+    /// Panel `j`'s rows, from its first row on.
+    pub(super) fn panel(&self, j: usize) -> (&Panel, &[T]) {
+        let panel = &self.panels[j];
+        (panel, &self.v[panel.place.clone()])
+    }
+
+    /// Panel `j`'s triangle.
+    pub(super) fn triangle(&self, j: usize) -> &[T] {
+        &self.u[j * B * B..(j + 1) * B * B]
+    }
+}

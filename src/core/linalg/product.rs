@@ -1,0 +1,244 @@
+//! The three products that apply a block of reflectors, `C - V U^-1 V^T C`, in the order of sums
+//! that the definition fixes.
+//!
+//! Matrices are row-major slices with a row length. Padding with zero rows and columns changes no
+//! bit, so widths are multiples of [`PAD`] and heights of 8, and no kernel has an edge.
+
+use super::panels::{B, KC};
+use super::real::Real;
+use super::tile;
+use crate::simd::{Kernel, Simd};
+
+/// Matrix widths are multiples of this: the longest vector.
+pub(super) const PAD: usize = 16;
+
+/// Rows of a tile: with three vectors a row, 24 accumulators where 32 registers hold them, 12 where
+/// there are 16.
+macro_rules! for_registers {
+    ($s:ty, $call:ident::<$t:ty, _, M>($($arg:expr),* $(,)?)) => {
+        if <$s>::LANES >= 16 { $call::<$t, $s, 8>($($arg),*) } else { $call::<$t, $s, 4>($($arg),*) }
+    };
+}
+
+/// Walks the columns `0 .. width` by three vectors, then one.
+macro_rules! by_vectors {
+    ($t:ty, $s:ty, $width:expr, |$l:ident, $n:ident| $body:expr) => {{
+        let (width, lanes) = ($width, <$t>::lanes::<$s>());
+        let mut $l = 0;
+        while $l < width {
+            let left = (width - $l) / lanes;
+            if left >= 3 {
+                const $n: usize = 3;
+                $body;
+                $l += 3 * lanes;
+            } else {
+                const $n: usize = 1;
+                $body;
+                $l += lanes;
+            }
+        }
+    }};
+}
+
+/// `w = V^T C` over rows that lie in one chunk of the definition.
+///
+/// Rows `first_row ..` are cut at multiples of [`KC`]; each cut is one chain, and the cuts are
+/// added ascending. `w`'s rows are [`B`] long; `height` and `width` of it are written.
+#[derive(Debug)]
+pub(super) struct Dot<'a, T> {
+    /// Absolute number of the first row of `v` and `c`.
+    pub(super) first_row: usize,
+    pub(super) v: &'a [T],
+    pub(super) v_width: usize,
+    pub(super) c: &'a [T],
+    pub(super) c_width: usize,
+    /// Columns of `v` to take, a multiple of 8.
+    pub(super) height: usize,
+    /// Columns of `c` to take, a multiple of [`PAD`].
+    pub(super) width: usize,
+    /// Whether only entries above the diagonal are wanted.
+    pub(super) upper: bool,
+    pub(super) w: &'a mut [T],
+}
+
+impl<T: Real> Kernel for Dot<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        for_registers!(S, dot::<T, _, M>(simd, self))
+    }
+}
+
+#[inline(always)]
+fn dot<T: Real, S: Simd, const M: usize>(simd: S, job: Dot<'_, T>) {
+    let Dot { first_row, v, v_width, c, c_width, height, width, upper, w } = job;
+    let end = first_row + v.len() / v_width;
+    let mut row = first_row;
+    while row < end {
+        let cut = end.min((row / KC + 1) * KC);
+        let v = &v[(row - first_row) * v_width..(cut - first_row) * v_width];
+        let c = &c[(row - first_row) * c_width..(cut - first_row) * c_width];
+        let first = row == first_row;
+        by_vectors!(T, S, width, |l, N| {
+            let rows = if upper { height.min(l + N * T::lanes::<S>()) } else { height };
+            dot_columns::<T, S, M, N>(simd, (v, v_width), (c, c_width, l), rows, first, w)
+        });
+        row = cut;
+    }
+}
+
+#[inline(always)]
+fn dot_columns<T: Real, S: Simd, const M: usize, const N: usize>(
+    simd: S,
+    (v, v_width): (&[T], usize),
+    (c, c_width, l): (&[T], usize, usize),
+    height: usize,
+    first: bool,
+    w: &mut [T],
+) {
+    let mut i = 0;
+    while i < height {
+        let acc = tile::columns_by_columns::<T, S, M, N>(simd, (v, v_width, i), (c, c_width, l));
+        for (r, acc) in acc.iter().enumerate() {
+            for (x, &acc) in acc.iter().enumerate() {
+                let w = &mut w[(i + r) * B + l + x * T::lanes::<S>()..];
+                let sum = if first { acc } else { T::plus(simd, T::load(simd, w), acc) };
+                T::store(simd, sum, w);
+            }
+        }
+        i += M;
+    }
+}
+
+/// `y <- U^-1 y` for a unit upper triangular `u`; rows of both are [`B`] long.
+///
+/// From the last row up, `y_i = w_i - acc` with `acc` the chain, from zero, of `u_ik y_k` over the
+/// rows already known, descending.
+#[derive(Debug)]
+pub(super) struct Solve<'a, T> {
+    pub(super) u: &'a [T],
+    pub(super) y: &'a mut [T],
+    /// Rows, a multiple of 8.
+    pub(super) height: usize,
+    /// Columns, a multiple of [`PAD`].
+    pub(super) width: usize,
+}
+
+impl<T: Real> Kernel for Solve<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        for_registers!(S, solve::<T, _, M>(simd, self.u, self.y, self.height, self.width))
+    }
+}
+
+#[inline(always)]
+fn solve<T: Real, S: Simd, const M: usize>(
+    simd: S,
+    u: &[T],
+    y: &mut [T],
+    height: usize,
+    width: usize,
+) {
+    by_vectors!(T, S, width, |l, N| solve_columns::<T, S, M, N>(simd, u, y, height, l));
+}
+
+#[inline(always)]
+fn solve_columns<T: Real, S: Simd, const M: usize, const N: usize>(
+    simd: S,
+    u: &[T],
+    y: &mut [T],
+    height: usize,
+    l: usize,
+) {
+    let mut top = height;
+    while top > 0 {
+        let known = top;
+        top -= M;
+        let mut acc = tile::rows_by_columns_descending::<T, S, M, N>(
+            simd,
+            (u, B, top),
+            (y, B, l),
+            known,
+            height,
+        );
+        // Within the tile, each row as soon as it is known joins the chains of those above it.
+        for i in (0..M).rev() {
+            for v in 0..N {
+                let y = &mut y[(top + i) * B + l + v * T::lanes::<S>()..];
+                let value = T::minus(simd, T::load(simd, y), acc[i][v]);
+                T::store(simd, value, y);
+                for h in (0..i).rev() {
+                    let x = T::splat(simd, u[(top + h) * B + top + i]);
+                    acc[h][v] = T::fused(simd, x, value, acc[h][v]);
+                }
+            }
+        }
+    }
+}
+
+/// `C <- C - V Y`: for each element the chain, from zero, over `k` ascending, then one subtraction.
+#[derive(Debug)]
+pub(super) struct Update<'a, T> {
+    pub(super) v: &'a [T],
+    pub(super) v_width: usize,
+    /// Rows [`B`] long.
+    pub(super) y: &'a [T],
+    /// As many rows as `v`, a multiple of 8.
+    pub(super) c: &'a mut [T],
+    pub(super) c_width: usize,
+    /// Terms of the sum, a multiple of 8.
+    pub(super) depth: usize,
+    /// Columns of `c` to update, a multiple of [`PAD`].
+    pub(super) width: usize,
+}
+
+impl<T: Real> Kernel for Update<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        for_registers!(S, update::<T, _, M>(simd, self))
+    }
+}
+
+#[inline(always)]
+fn update<T: Real, S: Simd, const M: usize>(simd: S, job: Update<'_, T>) {
+    let Update { v, v_width, y, c, c_width, depth, width } = job;
+    // Pieces of V that stay in the second-level cache while the columns pass.
+    for (v, c) in v.chunks(KC * v_width).zip(c.chunks_mut(KC * c_width)) {
+        by_vectors!(T, S, width, |l, N| {
+            update_columns::<T, S, M, N>(simd, (v, v_width), y, (c, c_width, l), depth)
+        });
+    }
+}
+
+#[inline(always)]
+fn update_columns<T: Real, S: Simd, const M: usize, const N: usize>(
+    simd: S,
+    (v, v_width): (&[T], usize),
+    y: &[T],
+    (c, c_width, l): (&mut [T], usize, usize),
+    depth: usize,
+) {
+    let rows = v.len() / v_width;
+    let mut i = 0;
+    while i < rows {
+        let acc = tile::rows_by_columns::<T, S, M, N>(simd, (v, v_width, i), (y, B, l), depth);
+        for (r, acc) in acc.iter().enumerate() {
+            for (x, &acc) in acc.iter().enumerate() {
+                let c = &mut c[(i + r) * c_width + l + x * T::lanes::<S>()..];
+                T::store(simd, T::minus(simd, T::load(simd, c), acc), c);
+            }
+        }
+        i += M;
+    }
+}
+
+/// `y += w` on the first `height` rows and `width` columns; rows are [`B`] long.
+pub(super) fn add_to<T: Real>(y: &mut [T], w: &[T], height: usize, width: usize) {
+    for (y, w) in y.chunks_exact_mut(B).zip(w.chunks_exact(B)).take(height) {
+        for (y, &w) in y[..width].iter_mut().zip(&w[..width]) {
+            *y = *y + w;
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Householder reflectors drawn from normals: the first half of Stewart's method.
+//!
+//! The reflector of step k of a Gaussian matrix's QR is that of a fresh Gaussian vector of length
+//! m - k, independent of the earlier steps (G. W. Stewart, SIAM J. Numer. Anal. 17 (1980) 403), so
+//! it is made from column k of the stream's matrix as it stands; R is never formed.
+
+use super::orthogonal::NormalSource;
+use super::panels::{B, Panel, RC, Reflectors, SC, cut_rows, zeroed};
+use super::product::{Dot, add_to};
+use super::real::Real;
+use crate::error::Error;
+use crate::parallel::Exec;
+use crate::simd::{self, Kernel, Simd};
+
+/// Elements drawn at a time; two buffers of these stay in the first-level cache.
+const BATCH: usize = 2048;
+
+impl<T: Real> Reflectors<T> {
+    /// The reflectors of the m by n matrix whose entry (i, k) is element `i * n + k` of `source`,
+    /// scaled by `gain`. Only entries with i >= k are drawn.
+    ///
+    /// # Errors
+    /// [`Error::OutOfMemory`] before any work; [`Error::Interrupted`].
+    pub(super) fn draw(
+        rows: usize,
+        columns: usize,
+        source: &(dyn NormalSource + Sync),
+        gain: f64,
+        exec: &Exec<'_>,
+    ) -> Result<Self, Error> {
+        let mut reflectors = Self::allocate(rows, columns)?;
+        let groups = reflectors.padded.div_ceil(SC);
+        let mut squares = zeroed::<f64>(groups.saturating_mul(columns))?;
+        let mut norms = Norms { factors: zeroed(columns)?, leads: zeroed(columns)? };
+        reflectors.draw_normals(source, &mut squares, exec)?;
+        reflectors.find_norms(&squares, &mut norms, T::from_f64(gain), exec)?;
+        drop(squares);
+        reflectors.normalize(&norms, exec)?;
+        reflectors.sum_triangles(exec)?;
+        Ok(reflectors)
+    }
+
+    /// Normals into the panels; sums of squares by column and row group into `squares`.
+    fn draw_normals(
+        &mut self,
+        source: &(dyn NormalSource + Sync),
+        squares: &mut [f64],
+        exec: &Exec<'_>,
+    ) -> Result<(), Error> {
+        let (rows, n) = (self.rows, self.columns);
+        // Row groups a task: enough that handing it out costs nothing, few enough to be quick.
+        let groups = (1usize << 16).div_ceil(SC * n).max(1);
+        let height = groups * SC;
+        let panels = &self.panels;
+        let mut pieces: Vec<_> = panels
+            .iter()
+            .zip(split(&mut self.v, panels.iter().map(|panel| panel.place.len())))
+            .map(|(panel, v)| cut_rows(v, panel.width, panel.first, height))
+            .collect();
+        // Built as they are handed out; a panel joins when the rows reach its first.
+        let mut pieces = move |first: usize| -> Vec<&mut [T]> {
+            pieces
+                .iter_mut()
+                .zip(panels)
+                .take_while(|(_, panel)| panel.first < first + height)
+                .filter_map(|(pieces, _)| pieces.next().map(|(_, piece)| piece))
+                .collect()
+        };
+        let tasks = squares
+            .chunks_mut(groups * n)
+            .enumerate()
+            .map(move |(t, squares)| (t * height, squares, pieces(t * height)));
+        exec.for_each(
+            tasks,
+            || [T::ZERO; BATCH],
+            |batch, (first, squares, mut pieces)| {
+                let end = (first + height).min(rows);
+                let mut row = first;
+                while row < end {
+                    // Rows that reach the diagonal are drawn one by one up to it, later ones in
+                    // batches; what does not fit a batch goes in parts.
+                    let batched = if row + 1 < n { 1 } else { (BATCH / n).max(1).min(end - row) };
+                    let len = if batched > 1 { batched * n } else { n.min(row + 1) };
+                    let mut done = 0;
+                    while done < len {
+                        let part = BATCH.min(len - done);
+                        let drawn = &mut batch[..part];
+                        T::normals(source, row as u64 * n as u64 + done as u64, drawn);
+                        for (r, x) in drawn.chunks(n).enumerate() {
+                            let (row, column) = (row + r, done % n);
+                            let group = (row - first) / SC * n;
+                            let sums = &mut squares[group + column..][..x.len()];
+                            simd::run(AddSquares { x, sums });
+                            deposit(x, row, column, first, panels, &mut pieces);
+                        }
+                        done += part;
+                    }
+                    row += batched;
+                }
+                Ok(())
+            },
+        )
+    }
+
+    /// Norms, signs and scale factors, in f64, from the sums of squares.
+    fn find_norms(
+        &mut self,
+        squares: &[f64],
+        norms: &mut Norms,
+        gain: T,
+        exec: &Exec<'_>,
+    ) -> Result<(), Error> {
+        let (rows, n) = (self.rows, self.columns);
+        let (panels, v) = (&self.panels, &self.v);
+        let factors = norms.factors.chunks_mut(B).zip(norms.leads.chunks_mut(B));
+        exec.for_each(
+            panels.iter().zip(factors).zip(self.scales.chunks_mut(B)),
+            || (),
+            |(), ((panel, (factors, leads)), scales)| {
+                let mut sums = [[0.0; B]; 2];
+                for group in squares.chunks_exact(n).skip(panel.first / SC) {
+                    add_two_sum(&mut sums, &group[panel.first..][..panel.count]);
+                }
+                for l in 0..panel.count {
+                    let first = v[panel.place.start + l * panel.width + l].to_f64();
+                    let last = panel.first + l + 1 == rows;
+                    let sign;
+                    (factors[l], leads[l], sign) = reflect(first, sums[0][l] + sums[1][l], last);
+                    scales[l] = T::from_f64(sign) * gain;
+                }
+                Ok(())
+            },
+        )
+    }
+
+    /// Normals become reflectors; products of columns by row chunk into `partials`.
+    fn normalize(&mut self, norms: &Norms, exec: &Exec<'_>) -> Result<(), Error> {
+        let panels = &self.panels;
+        let pieces = panels
+            .iter()
+            .zip(split(&mut self.v, panels.iter().map(|panel| panel.place.len())))
+            .flat_map(|(panel, v)| {
+                cut_rows(v, panel.width, panel.first, RC).map(move |piece| (panel, piece))
+            });
+        exec.for_each(
+            pieces.zip(self.partials.chunks_exact_mut(B * B)),
+            || (),
+            |(), ((panel, (first, v)), partial)| {
+                let factors = &norms.factors[panel.first..][..panel.count];
+                for (row, v) in (first..).zip(v.chunks_exact_mut(panel.width)) {
+                    simd::run(Scale { v: &mut v[..panel.count], factors });
+                    if row < panel.first + panel.count {
+                        v[row - panel.first] = T::from_f64(norms.leads[row]);
+                    }
+                }
+                simd::run(Dot {
+                    first_row: first,
+                    v,
+                    v_width: panel.width,
+                    c: v,
+                    c_width: panel.width,
+                    height: panel.height(),
+                    width: panel.width,
+                    upper: true,
+                    w: partial,
+                });
+                Ok(())
+            },
+        )
+    }
+
+    /// The triangles `U` from the products of all row chunks.
+    fn sum_triangles(&mut self, exec: &Exec<'_>) -> Result<(), Error> {
+        let chunks = self.padded.div_ceil(RC);
+        let mut partials = &self.partials[..];
+        let tasks = self.panels.iter().zip(self.u.chunks_exact_mut(B * B)).map(|(panel, u)| {
+            let (own, rest) = partials.split_at((chunks - panel.first / RC) * B * B);
+            partials = rest;
+            (panel, u, own)
+        });
+        exec.for_each(
+            tasks,
+            || (),
+            |(), (panel, u, partials)| {
+                for partial in partials.chunks_exact(B * B) {
+                    add_to(u, partial, panel.height(), panel.width);
+                }
+                for (i, row) in u.chunks_exact_mut(B).enumerate() {
+                    row[..i.min(B)].fill(T::ZERO);
+                    row[i] = T::ONE;
+                }
+                Ok(())
+            },
+        )
+    }
+}
+
+/// What turns columns of normals into reflectors.
+#[derive(Debug)]
+struct Norms {
+    /// Factors of the entries below the first.
+    factors: Vec<f64>,
+    /// First entries.
+    leads: Vec<f64>,
+}
+
+/// Of the reflector `v`, `|v|^2 = 2`, that a vector with this first entry and sum of squares
+/// defines: the factor of the later entries, the first entry, and the sign `D` that makes R's
+/// diagonal positive. A vector of length one (`last`) or norm zero gives the identity.
+fn reflect(first: f64, squares: f64, last: bool) -> (f64, f64, f64) {
+    let sign = if first < 0.0 { -1.0 } else { 1.0 };
+    if last || squares == 0.0 {
+        return (0.0, 0.0, sign);
+    }
+    let norm = squares.sqrt();
+    let factor = 1.0 / (norm * (norm + first.abs())).sqrt();
+    (factor, sign * (norm + first.abs()) * factor, -sign)
+}
+
+/// `sums += x^2`, one fused multiply-add each in f64.
+struct AddSquares<'a, T> {
+    x: &'a [T],
+    sums: &'a mut [f64],
+}
+
+impl<T: Real> Kernel for AddSquares<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        for (sum, x) in self.sums.iter_mut().zip(self.x) {
+            let x = x.to_f64();
+            *sum = x.mul_add(x, *sum);
+        }
+    }
+}
+
+/// `v *= factors`, in f64, rounded once.
+struct Scale<'a, T> {
+    v: &'a mut [T],
+    factors: &'a [f64],
+}
+
+impl<T: Real> Kernel for Scale<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        for (v, factor) in self.v.iter_mut().zip(self.factors) {
+            *v = T::from_f64(v.to_f64() * factor);
+        }
+    }
+}
+
+/// `sums[0] + sums[1] += x` by Knuth's two-sum: the second array collects the rounding errors.
+fn add_two_sum(sums: &mut [[f64; B]; 2], x: &[f64]) {
+    let [high, low] = sums;
+    for ((high, low), &x) in high.iter_mut().zip(low).zip(x) {
+        let sum = *high + x;
+        let rest = sum - *high;
+        *low += (*high - (sum - rest)) + (x - rest);
+        *high = sum;
+    }
+}
+
+/// Entries `column ..` of a row into the panels' pieces, which start at row `first` or later.
+fn deposit<T: Copy>(
+    x: &[T],
+    row: usize,
+    column: usize,
+    first: usize,
+    panels: &[Panel],
+    pieces: &mut [&mut [T]],
+) {
+    let mut done = 0;
+    while done < x.len() {
+        let j = (column + done) / B;
+        let panel = &panels[j];
+        let offset = column + done - panel.first;
+        let len = (panel.count - offset).min(x.len() - done);
+        let at = (row - panel.first.max(first)) * panel.width + offset;
+        pieces[j][at..at + len].copy_from_slice(&x[done..done + len]);
+        done += len;
+    }
+}
+
+/// Splits `all` into pieces of these lengths.
+fn split<T>(
+    mut all: &mut [T],
+    lens: impl Iterator<Item = usize>,
+) -> impl Iterator<Item = &mut [T]> {
+    lens.map(move |len| {
+        let (piece, rest) = std::mem::take(&mut all).split_at_mut(len);
+        all = rest;
+        piece
+    })
+}
