@@ -2,13 +2,30 @@
 
 `shape` is an iterable of integers >= 0; `dtype` a name or `numpy.dtype` of one of the six
 floating-point dtypes; `seed` is in 0 .. 2**64-1 and `draw` in 0 .. 2**32-1. `index` is basic
-indexing of the global shape. `out` is returned where given.
+indexing of the global shape. `out` is itself returned where given.
 """
 
 from collections.abc import Iterable
 from typing import Any, Final, SupportsFloat, SupportsIndex, TypeAlias
 
 import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "__version__",
+    "fill_uniform",
+    "fill_normal",
+    "fill_truncated_normal",
+    "fill_variance_scaling",
+    "fill_orthogonal",
+    "compute_fans",
+    "set_num_threads",
+    "get_num_threads",
+    "isa",
+    "available_isas",
+    "streams",
+    "build_info",
+]
 
 __version__: Final[str]
 
@@ -25,7 +42,7 @@ def fill_uniform(
     stream: str,
     index: Any = None,
     out: Any = None,
-) -> Any: ...
+) -> npt.NDArray[Any]: ...
 def fill_normal(
     shape: Iterable[SupportsIndex],
     mean: _Real,
@@ -36,7 +53,7 @@ def fill_normal(
     stream: str,
     index: Any = None,
     out: Any = None,
-) -> Any: ...
+) -> npt.NDArray[Any]: ...
 def fill_truncated_normal(
     shape: Iterable[SupportsIndex],
     mean: _Real,
@@ -49,7 +66,7 @@ def fill_truncated_normal(
     stream: str,
     index: Any = None,
     out: Any = None,
-) -> Any: ...
+) -> npt.NDArray[Any]: ...
 def fill_variance_scaling(
     shape: Iterable[SupportsIndex],
     scale: _Real,
@@ -63,7 +80,7 @@ def fill_variance_scaling(
     stream: str,
     index: Any = None,
     out: Any = None,
-) -> Any: ...
+) -> npt.NDArray[Any]: ...
 def fill_orthogonal(
     shape: Iterable[SupportsIndex],
     gain: _Real,
@@ -73,7 +90,7 @@ def fill_orthogonal(
     stream: str,
     index: Any = None,
     out: Any = None,
-) -> Any: ...
+) -> npt.NDArray[Any]: ...
 def compute_fans(
     shape: Iterable[SupportsIndex], input_axes: _Axes = None, output_axes: _Axes = None
 ) -> tuple[int, int]: ...

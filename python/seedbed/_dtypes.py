@@ -26,7 +26,7 @@ _BY_NAME: Final[dict[str, np.dtype[Any]]] = {
 
 # Everything that is recognized at a glance. Python's types are what Keras makes of them.
 _KNOWN: Final[dict[object, np.dtype[Any]]] = {
-    **_BY_NAME,
+    **dict[object, np.dtype[Any]](_BY_NAME.items()),
     **{dtype: dtype for dtype in _BY_NAME.values()},
     **{dtype.type: dtype for dtype in _BY_NAME.values()},
     bool: _BY_NAME["bool"],

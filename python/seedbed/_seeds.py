@@ -5,9 +5,7 @@ always draw 0, so that it repeats its values; a generator counts its draws.
 """
 
 import operator
-import random as python_random
 import re
-from hashlib import blake2b
 from threading import Lock
 from typing import Any, Final, Protocol, Self, runtime_checkable
 
@@ -114,7 +112,9 @@ class SeedGenerator:
 
 def make_default_seed() -> int:
     """A seed for whoever gave none: one draw from Python's own generator, as Keras does."""
-    return python_random.randint(1, 10**9)
+    import random  # here and below: most programs that import seedbed need neither at once
+
+    return random.randint(1, 10**9)
 
 
 def resolve_seed(seed: object) -> tuple[int, int]:
@@ -163,6 +163,8 @@ def fold_in(seed: int, *path: str | int) -> int:
     """
     if not isinstance(seed, int | np.integer):
         raise ValueError(f"Argument `seed` must be an integer. Received: seed={seed}")
+    from hashlib import blake2b
+
     digest = blake2b(_in_range(seed).to_bytes(8, "little"), digest_size=8)
     for part in path:
         if isinstance(part, str):

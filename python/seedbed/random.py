@@ -12,7 +12,6 @@ the same keyword-only additions:
 
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from seedbed import _core

@@ -1,0 +1,275 @@
+"""Threads: the same bytes for any number, and signals, forks and many callers at once.
+
+What concerns a whole process runs in one of its own.
+"""
+
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pytest
+
+import seedbed
+from seedbed import random
+
+LARGE = (1200, 500)  # above 2**18 elements, from where on fills are parallel
+
+
+@pytest.fixture(autouse=True)
+def keep_threads() -> Iterator[None]:
+    before = seedbed.get_num_threads()
+    yield
+    seedbed.set_num_threads(before)
+
+
+def run(script: str, **environment: str) -> str:
+    """What a fresh interpreter prints when running `script`."""
+    import os
+
+    result = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        env={**os.environ, **environment},
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout.strip()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float8_e4m3fn"])
+def test_any_number_of_threads_gives_the_same_bytes(dtype: str) -> None:
+    for sampler in (random.uniform, random.normal, random.truncated_normal):
+        results = set()
+        for threads in (1, 2, 3, 7):
+            seedbed.set_num_threads(threads)
+            assert seedbed.get_num_threads() == threads
+            results.add(sampler(LARGE, dtype=dtype, seed=3).tobytes())
+        assert len(results) == 1
+
+
+@pytest.mark.parametrize("n", [0, -1, 1025, 1 << 80])
+def test_impossible_numbers_of_threads(n: int) -> None:
+    with pytest.raises(ValueError, match=f"`n` must be an integer from 1 to 1024.*n={n}"):
+        seedbed.set_num_threads(n)
+
+
+@pytest.mark.parametrize("n", [1.0, "2", None, True])
+def test_numbers_of_threads_are_integers(n: Any) -> None:
+    with pytest.raises(TypeError, match="`n` must be an integer"):
+        seedbed.set_num_threads(n)
+    seedbed.set_num_threads(np.int64(3))
+    assert seedbed.get_num_threads() == 3
+
+
+def test_environment_sets_the_number_of_threads() -> None:
+    script = "import seedbed; print(seedbed.get_num_threads())"
+    assert run(script, SEEDBED_NUM_THREADS="5") == "5"
+    default = run(
+        "import os, seedbed; print(seedbed.get_num_threads() <= len(os.sched_getaffinity(0)))",
+        SEEDBED_NUM_THREADS="",
+    )
+    assert default == "True"
+
+
+@pytest.mark.parametrize("value", ["0", "-2", "two", "1.5", "99999"])
+def test_bad_environment_is_an_error_at_import(value: str) -> None:
+    script = """
+        try:
+            import seedbed
+        except ValueError as error:
+            print(error)
+    """
+    message = run(script, SEEDBED_NUM_THREADS=value)
+    assert message == (
+        "`SEEDBED_NUM_THREADS` must be an integer from 1 to 1024. "
+        f"Received: SEEDBED_NUM_THREADS={value}"
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
+def test_no_thread_before_the_first_large_fill() -> None:
+    printed = run(
+        """
+        import os
+        import numpy
+        before = len(os.listdir("/proc/self/task"))
+        import seedbed
+        seedbed.set_num_threads(4)
+        seedbed.random.normal((100, 100), seed=1)
+        small = len(os.listdir("/proc/self/task"))
+        seedbed.random.normal((1000, 1000), seed=1)
+        print(small - before, len(os.listdir("/proc/self/task")) - before)
+        """
+    )
+    assert printed == "0 3"
+
+
+def test_many_python_threads() -> None:
+    shapes = [LARGE, (100, 100), (8,), (3, 0), (700, 400)]
+    want = [random.truncated_normal(shape, seed=5).tobytes() for shape in shapes]
+
+    def work(i: int) -> bool:
+        if i % 10 == 0:
+            seedbed.set_num_threads(1 + i // 10 % 4)
+        shape = shapes[i % len(shapes)]
+        return random.truncated_normal(shape, seed=5).tobytes() == want[i % len(shapes)]
+
+    with ThreadPoolExecutor(12) as pool:
+        assert all(pool.map(work, range(120)))
+
+
+def test_other_python_threads_run_meanwhile() -> None:
+    printed = run(
+        """
+        import threading, time
+        import numpy as np
+        from seedbed import random
+        out = np.empty(1 << 25, np.float32)
+        random.normal(out.shape, seed=1, out=out)
+        filling = threading.Event()
+        done = False
+        def fill():
+            global done
+            filling.set()
+            random.normal(out.shape, seed=1, out=out)
+            done = True
+        thread = threading.Thread(target=fill)
+        thread.start()
+        filling.wait()
+        ticks = 0
+        while not done:
+            time.sleep(0.001)
+            ticks += 1
+        thread.join()
+        print(ticks)
+        """
+    )
+    assert int(printed) > 3
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_ctrl_c_stops_a_fill(threads: str) -> None:
+    # Pages that are not reached are never touched: interrupted soon, the array stays small.
+    printed = run(
+        """
+        import os, signal, threading, time
+        import ml_dtypes, numpy as np
+        from seedbed import random
+        out = np.empty(1 << 32, ml_dtypes.float8_e5m2)
+        sent = []
+        def interrupt():
+            time.sleep(0.05)
+            sent.append(time.perf_counter())
+            os.kill(os.getpid(), signal.SIGINT)
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        try:
+            random.truncated_normal(out.shape, dtype=out.dtype, seed=1, out=out)
+            print("finished")
+        except KeyboardInterrupt:
+            print(time.perf_counter() - sent[0])
+        thread.join()
+        small = random.normal((1000, 1000), seed=1)
+        assert np.isfinite(small).all()
+        """,
+        SEEDBED_NUM_THREADS=threads,
+    )
+    # 20 ms between two looks at signals; the rest is for a machine busy with other tests.
+    assert float(printed) < 1.0
+
+
+def test_handlers_of_signals_run_and_may_raise_anything() -> None:
+    printed = run(
+        """
+        import signal
+        import ml_dtypes, numpy as np
+        from seedbed import random
+        class Alarm(Exception): pass
+        def handler(number, frame):
+            raise Alarm
+        signal.signal(signal.SIGALRM, handler)
+        signal.setitimer(signal.ITIMER_REAL, 0.05)
+        try:
+            random.normal((1 << 32,), dtype="float8_e5m2", seed=1)
+        except Alarm:
+            print("alarm")
+        """
+    )
+    assert printed == "alarm"
+
+
+FORKED = """
+    import os, sys, threading
+    from seedbed import random
+    want = random.truncated_normal((1000, 1000), seed=1).tobytes()
+
+    def child():
+        pid = os.fork()
+        if pid == 0:
+            ok = all(random.truncated_normal((1000, 1000), seed=1).tobytes() == want
+                     for _ in range(3))
+            os._exit(0 if ok else 1)
+        return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not hasattr(sys.modules["os"], "fork"), reason="needs fork")
+def test_forked_children_fill() -> None:
+    printed = run(
+        textwrap.dedent(FORKED)
+        + textwrap.dedent(
+            """
+            print([child() for _ in range(3)])
+            assert random.truncated_normal((1000, 1000), seed=1).tobytes() == want
+            """
+        ),
+        SEEDBED_NUM_THREADS="3",
+    )
+    assert printed == "[0, 0, 0]"
+
+
+@pytest.mark.skipif(not hasattr(sys.modules["os"], "fork"), reason="needs fork")
+def test_forks_during_fills() -> None:
+    printed = run(
+        textwrap.dedent(FORKED)
+        + textwrap.dedent(
+            """
+            stop = threading.Event()
+            failures = []
+            def keep_filling():
+                while not stop.is_set():
+                    if random.truncated_normal((1000, 1000), seed=1).tobytes() != want:
+                        failures.append(1)
+            threads = [threading.Thread(target=keep_filling) for _ in range(2)]
+            for thread in threads: thread.start()
+            codes = [child() for _ in range(8)]
+            stop.set()
+            for thread in threads: thread.join()
+            print(codes, failures)
+            """
+        ),
+        SEEDBED_NUM_THREADS="3",
+    )
+    assert printed == "[0, 0, 0, 0, 0, 0, 0, 0] []"
+
+
+def test_grandchildren_fill() -> None:
+    printed = run(
+        textwrap.dedent(FORKED)
+        + textwrap.dedent(
+            """
+            pid = os.fork()
+            if pid == 0:
+                random.truncated_normal((1000, 1000), seed=1)
+                os._exit(child())
+            print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+            """
+        ),
+        SEEDBED_NUM_THREADS="3",
+    )
+    assert printed == "0"
