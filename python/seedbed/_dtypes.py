@@ -7,34 +7,32 @@ by what they say of themselves, so that none of these has to be imported.
 import sys
 from typing import Any, Final
 
-import ml_dtypes
 import numpy as np
 
-_ML_DTYPES: Final = ("bfloat16", "float8_e4m3fn", "float8_e5m2")
-
 # What Keras allows, text aside: there are no arrays of text to initialize.
-_NAMES: Final = (
+_NUMPY: Final = (
     *("float16", "float32", "float64"),
     *("uint8", "uint16", "uint32", "uint64", "int8", "int16", "int32", "int64"),
     *("bool", "complex64", "complex128"),
 )
-
-_BY_NAME: Final[dict[str, np.dtype[Any]]] = {
-    **{name: np.dtype(name) for name in _NAMES},
-    **{name: np.dtype(getattr(ml_dtypes, name)) for name in _ML_DTYPES},
-}
+_ML_DTYPES: Final = ("bfloat16", "float8_e4m3fn", "float8_e5m2")
 
 # Everything that is recognized at a glance. Python's types are what Keras makes of them.
 _KNOWN: Final[dict[object, np.dtype[Any]]] = {
-    **dict[object, np.dtype[Any]](_BY_NAME.items()),
-    **{dtype: dtype for dtype in _BY_NAME.values()},
-    **{dtype.type: dtype for dtype in _BY_NAME.values()},
-    bool: _BY_NAME["bool"],
-    int: _BY_NAME["int32"],
-    "int": _BY_NAME["int32"],
-    float: _BY_NAME["float32"],
-    complex: _BY_NAME["complex64"],
+    bool: np.dtype("bool"),
+    int: np.dtype("int32"),
+    "int": np.dtype("int32"),
+    float: np.dtype("float32"),
+    complex: np.dtype("complex64"),
 }
+
+
+def _learn(name: str, dtype: np.dtype[Any]) -> None:
+    _KNOWN[name] = _KNOWN[dtype] = _KNOWN[dtype.type] = dtype
+
+
+for _name in _NUMPY:
+    _learn(_name, np.dtype(_name))
 
 
 def standardize(dtype: object = None) -> np.dtype[Any]:
@@ -49,18 +47,29 @@ def standardize(dtype: object = None) -> np.dtype[Any]:
         ValueError: `dtype` is nothing that Keras takes for a dtype.
     """
     if dtype is None:
-        return _KNOWN[_floatx()]
+        dtype = _floatx()
     try:
         return _KNOWN[dtype]
     except (KeyError, TypeError):  # TypeError: it cannot be hashed
-        pass
-    name = getattr(dtype, "name", None) or getattr(dtype, "__name__", None)
-    if name is None:
-        name = str(dtype).rpartition(".")[2]  # torch.float32
-    if not isinstance(dtype, str) and isinstance(name, str) and name in _BY_NAME:
-        return _BY_NAME[name]
+        return _standardize_unknown(dtype)
+
+
+def _standardize_unknown(dtype: object) -> np.dtype[Any]:
+    if _ML_DTYPES[0] not in _KNOWN:
+        # A third of the time that importing seedbed would take, and many never need it.
+        import ml_dtypes
+
+        for learned in _ML_DTYPES:
+            _learn(learned, np.dtype(getattr(ml_dtypes, learned)))
+    name: object = dtype
+    if not isinstance(dtype, str):
+        name = getattr(dtype, "name", None) or getattr(dtype, "__name__", None)
+        if name is None:
+            name = str(dtype).rpartition(".")[2]  # torch.float32
+    if isinstance(name, str) and name in _KNOWN:
+        return _KNOWN[name]
     raise ValueError(
-        f"Invalid dtype: {dtype}. `dtype` must be one of {', '.join(_BY_NAME)}. "
+        f"Invalid dtype: {dtype}. `dtype` must be one of {', '.join(_NUMPY + _ML_DTYPES)}. "
         f"Received: dtype={dtype!r}"
     )
 

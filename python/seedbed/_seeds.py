@@ -4,13 +4,17 @@ A seed reaches the core as a pair: 64 bits of seed and the number of the draw. A
 always draw 0, so that it repeats its values; a generator counts its draws.
 """
 
+from __future__ import annotations
+
 import operator
 import re
 from threading import Lock
-from typing import Any, Final, Protocol, Self, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, runtime_checkable
 
 import numpy as np
-import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 _SEED_END: Final = 1 << 64
 _DRAW_END: Final = 1 << 32

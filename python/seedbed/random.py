@@ -10,14 +10,17 @@ the same keyword-only additions:
   DLPack) of the result's shape and dtype, which is filled and returned.
 """
 
-from typing import Any
+from __future__ import annotations
 
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from seedbed import _core
 from seedbed._dtypes import standardize
 from seedbed._seeds import SeedGenerator, fold_in, resolve_seed
 from seedbed._streams import get_stream
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 __all__ = ["SeedGenerator", "fold_in", "normal", "truncated_normal", "uniform"]
 

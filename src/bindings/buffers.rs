@@ -158,7 +158,7 @@ impl Fresh {
 pub(crate) fn lent<'a>(lent: &'a Lent<'_>) -> OutMut<'a> {
     let (array, dtype) = (lent.array(), lent.dtype());
     let size = dtype.size() as isize;
-    let strides: Vec<isize> = if array.is_c_contiguous() {
+    let strides: Vec<isize> = if array.is_c_contiguous() || array.is_empty() {
         contiguous(array.shape())
     } else {
         array.strides().iter().map(|stride| stride / size).collect()
@@ -172,15 +172,15 @@ pub(crate) fn lent<'a>(lent: &'a Lent<'_>) -> OutMut<'a> {
     }
 }
 
-/// The strides, in elements, of a C-contiguous array.
+/// The strides, in elements, of a C-contiguous array. Empty axes count as 1: such an array has no
+/// element to reach, but its strides, too, must not fold.
 fn contiguous(shape: &[usize]) -> Vec<isize> {
     let mut strides = vec![0; shape.len()];
-    if !shape.contains(&0) {
-        let mut step = 1;
-        for (stride, &len) in strides.iter_mut().zip(shape).rev() {
-            *stride = step;
-            step *= len as isize;
-        }
+    let mut step = 1;
+    for (stride, &len) in strides.iter_mut().zip(shape).rev() {
+        *stride = step;
+        // NumPy, and `Fresh::new`, refuse shapes for which this would overflow.
+        step *= len.max(1) as isize;
     }
     strides
 }
@@ -190,6 +190,7 @@ fn contiguous(shape: &[usize]) -> Vec<isize> {
 /// # Safety
 /// Every element that `shape` and `strides` (in elements) reach is writable memory, valid for
 /// `'a` and accessed through nothing else; `data` is aligned for `dtype`; elements do not overlap.
+/// Without elements, strides are positive.
 unsafe fn out_mut<'a>(
     data: *mut u8,
     dtype: DType,
@@ -219,20 +220,19 @@ unsafe fn view<'a, T>(
     // ndarray counts from the lowest address on and turns axes around afterwards.
     let mut lowest = data;
     let mut steps = vec![0; shape.len()];
-    if !shape.contains(&0) {
-        for ((step, &len), &stride) in steps.iter_mut().zip(shape).zip(strides) {
-            if stride < 0 {
-                // SAFETY: moves to the axis' last element, inside the memory lent.
-                lowest = unsafe { lowest.offset(stride * (len as isize - 1)) };
-            }
-            *step = stride.unsigned_abs();
+    for ((step, &len), &stride) in steps.iter_mut().zip(shape).zip(strides) {
+        if stride < 0 {
+            // SAFETY: moves to the axis' last element, inside the memory lent. Arrays without
+            // elements come with positive strides.
+            lowest = unsafe { lowest.offset(stride * (len as isize - 1)) };
         }
+        *step = stride.unsigned_abs();
     }
     // SAFETY: the elements are those that the caller vouches for, reached from the lowest one.
     let mut view =
         unsafe { ArrayViewMutD::from_shape_ptr(IxDyn(shape).strides(IxDyn(&steps)), lowest) };
-    for (axis, (&len, &stride)) in shape.iter().zip(strides).enumerate() {
-        if stride < 0 && len > 0 {
+    for (axis, &stride) in strides.iter().enumerate() {
+        if stride < 0 {
             view.invert_axis(Axis(axis));
         }
     }

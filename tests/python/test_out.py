@@ -66,7 +66,7 @@ def test_fields_of_records_and_subclasses_are_arrays() -> None:
     np.testing.assert_array_equal(packed["b"], random.uniform((50,), seed=4))
     assert not packed["a"].any()
     with pytest.raises(ValueError, match="`out` must have its elements aligned"):
-        random.uniform((50,), seed=4, out=records["a"])
+        random.uniform((50,), dtype="float64", seed=4, out=records["b"])
     recarray = np.recarray((50,), dtype=[("x", "f4")])
     assert random.uniform((50,), seed=4, out=recarray.x).shape == (50,)
 
@@ -152,9 +152,7 @@ def refusals() -> list[Any]:
             r"`out` must have the shape \(2, 3\). Received: an array of shape \(3, 2\)",
             id="shape",
         ),
-        pytest.param(
-            np.zeros((2, 3, 1), np.float32), ValueError, "must have the shape", id="rank"
-        ),
+        pytest.param(np.zeros((2, 3, 1), np.float32), ValueError, "must have the shape", id="rank"),
         pytest.param(
             np.zeros((2, 3)),
             TypeError,
