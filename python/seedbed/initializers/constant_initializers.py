@@ -1,7 +1,7 @@
 """Initializers without chance: `Zeros`, `Ones`, `Constant`, `Identity`, `STFT`.
 
 Names, arguments, configs, errors and values are those of Keras 3.15 on its NumPy backend, byte for
-byte in every dtype where Keras returns the dtype it was asked for; here the result always has it.
+byte, in every dtype where Keras returns the dtype it was asked for. Here the result always has it.
 All take every numeric dtype and bool, and `index` and `out` as the random initializers do.
 """
 
@@ -13,6 +13,9 @@ import numpy.typing as npt
 from seedbed._dtypes import standardize
 from seedbed.initializers import _block, _serial
 from seedbed.initializers.initializer import Initializer
+
+# The dtypes that STFT kernels are computed in; others take the float32 kernel.
+_OWN_ARITHMETIC = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
 
 
 class Constant(Initializer):
@@ -180,8 +183,8 @@ class STFT(Initializer):
 
         Args:
             shape: `(frame_length, 1, fft_length // 2 + 1)`.
-            dtype: Any numeric dtype, or bool. Floating-point and complex ones compute in
-                themselves, as Keras; the others and the 8-bit ones in float32, rounded once.
+            dtype: Any numeric dtype, or bool. Complex ones and floating-point ones from 16 bits
+                on are computed in themselves, all others in float32 and converted once.
             index: Basic indexing of `shape`: return just this block.
             out: An array of the block's shape and the dtype, to be filled and returned.
 
@@ -194,8 +197,8 @@ class STFT(Initializer):
                 f"`shape` must be (frame_length, 1, fft_length // 2 + 1). Received: shape={shape}"
             )
         block = _block.select(shape, index)
-        own = dtype.kind in "fc" or dtype.name == "bfloat16"
-        kernel = self._kernel(shape[0], shape[2], dtype if own else np.dtype(np.float32))
+        own = dtype if dtype.name in _OWN_ARITHMETIC else np.dtype(np.float32)
+        kernel = self._kernel(shape[0], shape[2], own)
         return fill_from(_cast(kernel, dtype), shape, block, dtype, out)
 
     def _kernel(self, frame_length: int, bins: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
@@ -280,7 +283,7 @@ def _cast(value: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     """`value` converted to `dtype` as `keras.ops.cast` does on NumPy."""
     if isinstance(value, np.ndarray | np.generic):
         return np.asarray(value).astype(dtype, copy=False)
-    if dtype.kind == "V":  # ml_dtypes' own
+    if dtype.name == "bfloat16":  # through float64, as Keras
         return np.asarray(value).astype(dtype)
     return np.array(value, dtype)
 

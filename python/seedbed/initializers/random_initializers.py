@@ -406,7 +406,7 @@ def compute_fans(
     input_axes: Iterable[int] | None = None,
     output_axes: Iterable[int] | None = None,
 ) -> tuple[int, int]:
-    """The number of input and output units of a weight tensor, by Keras' rules.
+    """The number of input and output units of a weight tensor, by Keras' rules; exact to 2**53.
 
     Args:
         shape: Shape of the tensor.
