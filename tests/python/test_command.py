@@ -1,0 +1,411 @@
+"""The command `seedbed` as a person runs it: files, exit codes, messages, interruptions."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pty
+import resource
+import signal
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import pytest
+import safetensors
+import safetensors.numpy
+
+import seedbed
+from seedbed import initializers
+from seedbed._cli import main
+from seedbed.random import fold_in
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+TINY = EXAMPLES / "tiny.toml"
+COMMAND = [sys.executable, "-m", "seedbed"]
+SMALL = 'seed = 1\n[[tensor]]\nname = "w"\nshape = [2, 3]\ninit = "he_normal"\n'
+# A model that takes seconds to write, to be interrupted: 1000 tensors of 16 MB.
+LONG = SMALL.replace('"w"', '"w.{i}"\nrepeat = { i = 1000 }').replace("[2, 3]", "[2000, 2000]")
+
+
+def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120, **options
+    )
+
+
+def read(path: Path) -> dict[str, np.ndarray[Any, Any]]:
+    """Every tensor of a safetensors file, by the reference package, in ml_dtypes' dtypes."""
+    arrays = {}
+    for name, entry in safetensors.deserialize(path.read_bytes()):
+        dtype = {
+            "BF16": np.dtype(ml_dtypes.bfloat16),
+            "F8_E4M3": np.dtype(ml_dtypes.float8_e4m3fn),
+            "F16": np.dtype(np.float16),
+            "F32": np.dtype(np.float32),
+            "F64": np.dtype(np.float64),
+            "I64": np.dtype(np.int64),
+            "BOOL": np.dtype(np.bool_),
+        }[entry["dtype"]]
+        arrays[name] = np.frombuffer(bytes(entry["data"]), dtype).reshape(entry["shape"])
+    return arrays
+
+
+def same(array: np.ndarray[Any, Any], expected: np.ndarray[Any, Any]) -> bool:
+    return (
+        array.dtype == expected.dtype
+        and array.shape == expected.shape
+        and array.tobytes() == expected.tobytes()
+    )
+
+
+def test_the_tiny_example_is_what_the_initializers_return(tmp_path: Path) -> None:
+    out = tmp_path / "tiny.safetensors"
+    done = run("init", TINY, "-o", out)
+    assert (done.returncode, done.stdout) == (0, "")
+    assert f"{out}: 22 tensors, " in done.stderr
+    arrays = read(out)
+    assert list(arrays)[:3] == [
+        "embedding.weight",
+        "layer.0.expert.0.kernel",
+        "layer.0.expert.1.kernel",
+    ]
+
+    def seeded(
+        name: str, cls: type[initializers.Initializer], **config: object
+    ) -> initializers.Initializer:
+        made = cls(**config, seed=fold_in(7, name))
+        assert isinstance(made, initializers.Initializer)
+        return made
+
+    expected = {
+        "embedding.weight": seeded(
+            "embedding.weight", initializers.RandomUniform, minval=-0.1, maxval=0.1
+        )((1000, 64), dtype="float32"),
+        "head.kernel": initializers.VarianceScaling(1.0, "fan_avg", "uniform", seed=123)(
+            (64, 10), dtype="float32"
+        ),
+        "head.temperature": np.float32(0.7).reshape(()),
+        "steps": np.zeros(1, np.int64),
+    }
+    for layer in range(2):
+        name = f"layer.{layer}.recurrent"
+        expected[name] = seeded(name, initializers.Orthogonal, gain=0.5)((64, 64), dtype="float32")
+        for expert in range(4):
+            name = f"layer.{layer}.expert.{expert}"
+            kernel = seeded(f"{name}.kernel", initializers.HeNormal)
+            expected[f"{name}.kernel"] = kernel((64, 256), dtype="bfloat16")
+            expected[f"{name}.bias"] = np.zeros(256, ml_dtypes.bfloat16)
+    assert arrays.keys() == expected.keys()
+    for name, array in arrays.items():
+        assert same(array, expected[name]), name
+
+    with safetensors.safe_open(str(out), "numpy") as file:
+        assert file.metadata() == {
+            "seed": "7",
+            "stream": "philox",
+            "seedbed_version": seedbed.__version__,
+            "specification_digest": hashlib.sha256(TINY.read_bytes()).hexdigest(),
+        }
+
+
+def test_tensors_of_many_chunks_are_the_direct_call(tmp_path: Path) -> None:
+    # Rows of 44 MB and 22 MB: pieces of rows, and rows of several pieces.
+    (tmp_path / "m.toml").write_text(
+        'seed = 9\n[[tensor]]\nname = "wide"\nshape = [2, 5500001]\ninit = "random_normal"\n'
+        'dtype = "float64"\n'
+        '[[tensor]]\nname = "odd"\nshape = [3]\ninit = "ones"\ndtype = "bool"\n'
+        '[[tensor]]\nname = "deep"\nshape = [3, 7, 5, 40001]\ninit = "glorot_uniform"\n'
+        '[[tensor]]\nname = "small"\nshape = [77]\ninit = "lecun_normal"\ndtype = "float8_e4m3fn"\n'
+        '[[tensor]]\nname = "tall"\nshape = [3000001, 3]\ninit = "he_normal"\ndtype = "bfloat16"\n'
+    )
+    out = tmp_path / "m.safetensors"
+    assert main(["init", str(tmp_path / "m.toml"), "-o", str(out), "--quiet"]) == 0
+    arrays = read(out)
+    for name, init, shape, dtype in (
+        ("wide", "RandomNormal", (2, 5500001), "float64"),
+        ("deep", "GlorotUniform", (3, 7, 5, 40001), "float32"),
+        ("small", "LecunNormal", (77,), "float8_e4m3fn"),
+        ("tall", "HeNormal", (3000001, 3), "bfloat16"),
+    ):
+        initializer = initializers.get({"class_name": init, "config": {"seed": fold_in(9, name)}})
+        assert same(arrays[name], initializer(shape, dtype=dtype)), name
+    assert arrays["odd"].all()
+
+
+def test_threads_change_no_byte(tmp_path: Path) -> None:
+    outs = [tmp_path / f"{count}.safetensors" for count in (1, 3)]
+    for count, out in zip((1, 3), outs, strict=True):
+        assert run("init", TINY, "-o", out, "--threads", str(count)).returncode == 0
+    assert outs[0].read_bytes() == outs[1].read_bytes()
+
+
+def test_dry_run_prints_the_table_and_writes_nothing(tmp_path: Path) -> None:
+    done = run("init", EXAMPLES / "gpt2-xl.toml", "--dry-run", "-o", tmp_path / "m.safetensors")
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = done.stdout.splitlines()
+    assert lines[0].split() == ["tensor", "initializer", "dtype", "shape", "parameters", "bytes"]
+    assert lines[1].split() == [
+        "wte.weight",
+        "RandomNormal",
+        "bfloat16",
+        "50257x1600",
+        "80411200",
+        "160822400",
+    ]
+    assert len(lines) == 1 + 580 + 2
+    assert lines[-2].split() == ["580", "tensors", "1557611200", "3115222400"]
+    assert os.listdir(tmp_path) == []
+
+
+def test_dry_run_announces_the_size_of_the_file(tmp_path: Path) -> None:
+    out = tmp_path / "t.safetensors"
+    assert run("init", TINY, "-o", out, "--quiet").returncode == 0
+    assert f"file: {out.stat().st_size} bytes;" in run("init", TINY, "--dry-run").stdout
+
+
+def test_quiet_says_nothing(tmp_path: Path) -> None:
+    done = run("init", TINY, "-o", tmp_path / "t.safetensors", "--quiet")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_version_and_help() -> None:
+    assert run("--version").stdout == f"seedbed {seedbed.__version__}\n"
+    assert "init" in run("--help").stdout
+    assert "--dry-run" in run("init", "--help").stdout
+    nothing = run()
+    assert (nothing.returncode, nothing.stdout) == (2, "")
+    assert "usage: seedbed" in nothing.stderr
+
+
+def test_progress_bar_on_a_terminal(tmp_path: Path) -> None:
+    master, slave = pty.openpty()
+    out = tmp_path / "t.safetensors"
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    with subprocess.Popen(
+        [*COMMAND, "init", str(TINY), "-o", str(out)], stderr=slave, env=environment
+    ) as process:
+        os.close(slave)
+        shown = b""
+        # Reading from a terminal that nobody holds open any more is an error on Linux.
+        while True:
+            try:
+                data = os.read(master, 65536)
+            except OSError:
+                break
+            if not data:
+                break
+            shown += data
+    os.close(master)
+    assert process.returncode == 0
+    text = shown.decode()
+    assert all(part in text for part in ("t.safetensors", "\x1b[", "━"))
+    assert "22 tensors" in text.splitlines()[-1]
+    assert len(read(out)) == 22
+
+
+def test_lines_of_progress_when_it_is_not_a_terminal(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    from seedbed import _cli
+
+    clock = iter([0.0, 0.5, 2.0, 3.0, 3.1, 9.0])
+    monkeypatch.setattr(_cli.time, "monotonic", lambda: next(clock))
+    progress = _cli._PlainProgress("m.safetensors", 10_000_000)
+    for _ in range(5):
+        progress(2_000_000)
+    assert capsys.readouterr().err.splitlines() == [
+        "m.safetensors: 40%, 4.0 MB of 10.0 MB, 2.0 MB/s, 3 s left",
+        "m.safetensors: 60%, 6.0 MB of 10.0 MB, 2.0 MB/s, 2 s left",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["initialize"], "invalid choice: 'initialize'"),
+        (["init"], "SPEC.toml"),
+        (["init", "{spec}"], "-o/--output"),
+        (
+            ["init", "{spec}", "-o", "{dir}/o", "--threads", "0"],
+            "--threads: must be an integer in 1..4096. Received: 0",
+        ),
+        (["init", "{spec}", "-o", "{dir}/o", "--threads", "two"], "Received: two"),
+        (["init", "{spec}", "-o", "{dir}/o", "--thread-count", "2"], "--thread-count"),
+        (["init", "{spec}", "-o", ""], "-o/--output must name a file"),
+        (["init", "{spec}", "-o", "{spec}"], "must not be the specification itself"),
+        (
+            ["init", "{dir}/none.toml", "-o", "{dir}/o"],
+            "none.toml: cannot be read: No such file or directory",
+        ),
+        (["init", "{dir}", "-o", "{dir}/o"], "cannot be read: Is a directory"),
+    ],
+)
+def test_wrong_usage_is_exit_code_2(tmp_path: Path, arguments: list[str], message: str) -> None:
+    (tmp_path / "m.toml").write_text(SMALL)
+    filled = [a.format(spec=tmp_path / "m.toml", dir=tmp_path) for a in arguments]
+    done = run(*filled)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert os.listdir(tmp_path) == ["m.toml"]
+    assert (tmp_path / "m.toml").read_text() == SMALL
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (SMALL.replace("seed = 1", ""), "`seed` is missing"),
+        (
+            SMALL.replace("[2, 3]", "[2, -3]"),
+            "tensor 1 (`w`): `shape[1]` must be an integer >= 0. Received: -3",
+        ),
+        (SMALL.replace("he_normal", "he_norm"), "tensor 1 (`w`): `init` "),
+        (
+            SMALL.replace("[2, 3]", "[100, 3, 9]").replace("he_normal", "identity"),
+            "tensor 1 (`w`): `init` ",
+        ),
+        ("seed == 1", "is not TOML"),
+    ],
+)
+def test_a_malformed_specification_is_exit_code_2_and_leaves_the_target(
+    tmp_path: Path, text: str, message: str
+) -> None:
+    spec, out = tmp_path / "m.toml", tmp_path / "o.safetensors"
+    spec.write_text(text)
+    out.write_bytes(b"before")
+    for more in ([], ["--dry-run"]):
+        done = run("init", spec, "-o", out, *more)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith(f"seedbed: error: {spec}: ")
+        assert message in done.stderr
+        assert len(done.stderr.splitlines()) == 1
+    assert out.read_bytes() == b"before"
+    assert sorted(os.listdir(tmp_path)) == ["m.toml", "o.safetensors"]
+
+
+@pytest.mark.parametrize("name", [".", "missing/o.safetensors", "m.toml/o.safetensors"])
+def test_an_unwritable_target_is_exit_code_1(tmp_path: Path, name: str) -> None:
+    (tmp_path / "m.toml").write_text(SMALL)
+    done = run("init", tmp_path / "m.toml", "-o", tmp_path / name)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"seedbed: error: {tmp_path / name}: cannot be written: ")
+    assert len(done.stderr.splitlines()) == 1
+    assert os.listdir(tmp_path) == ["m.toml"]
+
+
+def test_devices_are_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "m.toml").write_text(SMALL)
+    assert run("init", tmp_path / "m.toml", "-o", os.devnull).returncode == 1
+    assert stat.S_ISCHR(os.stat(os.devnull).st_mode)
+
+
+def test_a_disk_that_fills_up_is_exit_code_1_and_leaves_the_target(tmp_path: Path) -> None:
+    spec, out = tmp_path / "m.toml", tmp_path / "o.safetensors"
+    spec.write_text(LONG.replace("i = 1000", "i = 5"))
+    out.write_bytes(b"before")
+    # A limit on the size of files is the full disk that needs no privilege to make.
+    done = run(
+        "init",
+        spec,
+        "-o",
+        out,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (40 << 20, 40 << 20)),
+    )
+    assert done.returncode == 1
+    assert (
+        done.stderr.splitlines()[-1]
+        == f"seedbed: error: {out}: tensor `w.2`: cannot be written: File too large"
+    )
+    assert "Traceback" not in done.stderr
+    assert out.read_bytes() == b"before"
+    assert sorted(os.listdir(tmp_path)) == ["m.toml", "o.safetensors"]
+
+
+def test_a_model_larger_than_the_disk_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "m.toml").write_text(SMALL.replace("[2, 3]", "[1000000, 1000000, 1000]"))
+    done = run("init", tmp_path / "m.toml", "-o", tmp_path / "o.safetensors")
+    assert done.returncode == 1
+    assert "cannot be written: it needs 4000000000000" in done.stderr
+    assert os.listdir(tmp_path) == ["m.toml"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interruption_is_exit_code_1_and_leaves_the_target(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    spec, out = tmp_path / "m.toml", tmp_path / "o.safetensors"
+    spec.write_text(LONG)
+    out.write_bytes(b"before")
+    with subprocess.Popen(
+        [*COMMAND, "init", str(spec), "-o", str(out)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        # Interrupt once part of the model has been written.
+        deadline = time.monotonic() + 60
+        while not any(p.stat().st_size > 20_000_000 for p in tmp_path.glob(".*.part")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+        process.send_signal(number)
+        stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (1, "")
+    assert stderr.splitlines()[-1] == f"seedbed: error: {out}: interrupted by {number.name}"
+    assert "Traceback" not in stderr
+    assert out.read_bytes() == b"before"
+    assert sorted(os.listdir(tmp_path)) == ["m.toml", "o.safetensors"]
+
+
+def test_a_reader_that_leaves_early_is_not_a_traceback() -> None:
+    with subprocess.Popen(
+        [*COMMAND, "init", str(EXAMPLES / "gpt2-xl.toml"), "--dry-run"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        errors = process.stderr.read()
+    assert (process.returncode, errors) == (1, b"")
+
+
+def test_the_installed_command_is_the_module(tmp_path: Path) -> None:
+    script = Path(sys.executable).with_name("seedbed")
+    done = subprocess.run([script, "--version"], capture_output=True, text=True, timeout=60)
+    assert done.stdout == run("--version").stdout
+
+
+def test_the_command_loads_no_framework_and_rich_only_on_a_terminal(tmp_path: Path) -> None:
+    program = (
+        "import sys\nfrom seedbed._cli import main\n"
+        f"assert main(['init', {str(TINY)!r}, '-o', {str(tmp_path / 'o')!r}]) == 0\n"
+        "unwanted = {'keras', 'jax', 'torch', 'tensorflow', 'scipy', 'rich', 'safetensors'}\n"
+        "print(sorted(unwanted & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    assert done.stdout == "[]\n", done.stderr
+
+
+def test_memory_is_bounded_by_the_chunks_not_the_tensor(tmp_path: Path) -> None:
+    (tmp_path / "m.toml").write_text(SMALL.replace("[2, 3]", "[1, 100000000]"))
+    program = (
+        "import resource, sys\nfrom seedbed._cli import main\n"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
+        f"spec, out = {str(tmp_path / 'm.toml')!r}, {str(tmp_path / 'o')!r}\n"
+        "assert main(['init', spec, '-o', out, '--quiet']) == 0\n"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60
+    )
+    # In KiB; the tensor is 400 MB.
+    assert int(done.stdout) < 80 * 1024, done.stderr
