@@ -12,7 +12,7 @@ use std::sync::{Mutex, PoisonError};
 
 use ndarray::{ArrayViewMut2, Axis};
 
-use super::output::{Rounded, write_rows};
+use super::output::write_rows;
 use super::panels::{B, Panel, RC, Reflectors, cut_rows, zeroed};
 use super::product::{Dot, PAD, Solve, Update, add_to};
 use super::real::Real;
@@ -79,24 +79,27 @@ impl<T: Real> Former<T> {
         Ok(Self { cut, scratches })
     }
 
-    /// Writes the result, `reflectors.rows` by `reflectors.columns`, to `out`.
+    /// Writes the result, `reflectors.rows` by `reflectors.columns`, to `out`, each number, once
+    /// scaled, through `finish`.
     ///
     /// # Errors
     /// [`Error::Interrupted`].
-    pub(super) fn form<O: Rounded<T>>(
+    pub(super) fn form<O: Copy + Send>(
         mut self,
         reflectors: &mut Reflectors<T>,
         mut out: ArrayViewMut2<'_, MaybeUninit<O>>,
         exec: &Exec<'_>,
+        finish: impl Fn(T) -> O + Sync,
     ) -> Result<(), Error> {
+        let finish = &finish;
         match self.cut {
-            Cut::Block => single_block(reflectors, out, self.scratches, exec),
-            Cut::Strips => by_strips(reflectors, out, self.scratches, exec),
+            Cut::Block => single_block(reflectors, out, self.scratches, exec, finish),
+            Cut::Strips => by_strips(reflectors, out, self.scratches, exec, finish),
             Cut::Rows => {
                 let mut partials = std::mem::take(&mut reflectors.partials);
                 let scratch = &mut self.scratches[0];
                 for (s, out) in out.axis_chunks_iter_mut(Axis(1), B).enumerate() {
-                    by_rows(reflectors, s, out, scratch, &mut partials, exec)?;
+                    by_rows(reflectors, s, out, scratch, &mut partials, exec, finish)?;
                 }
                 Ok(())
             }
@@ -131,7 +134,7 @@ fn start<T: Real>(reflectors: &Reflectors<T>, s: usize, y: &mut [T]) {
 }
 
 /// `c -= V y`, for the rows `first ..` that `c` holds; all are at or below panel `j`'s first.
-fn subtract<T: Real>(
+pub(super) fn subtract<T: Real>(
     reflectors: &Reflectors<T>,
     j: usize,
     first: usize,
@@ -142,11 +145,11 @@ fn subtract<T: Real>(
     let (panel, v) = reflectors.panel(j);
     let v = &v[(first - panel.first) * panel.width..][..c.len() / width * panel.width];
     let (v_width, depth) = (panel.width, panel.height());
-    simd::run(Update { v, v_width, y, c, c_width: width, depth, width });
+    simd::run(Update { v, v_width, y, c, c_width: width, depth, columns: 0..width });
 }
 
 /// `w = V^T c`, for the rows `first ..` that `c` holds, within one chunk.
-fn project<T: Real>(
+pub(super) fn project<T: Real>(
     reflectors: &Reflectors<T>,
     j: usize,
     first: usize,
@@ -157,16 +160,17 @@ fn project<T: Real>(
     let (panel, v) = reflectors.panel(j);
     let v = &v[(first - panel.first) * panel.width..][..c.len() / width * panel.width];
     let (v_width, height) = (panel.width, panel.height());
-    let upper = false;
-    simd::run(Dot { first_row: first, v, v_width, c, c_width: width, height, width, upper, w });
+    let (columns, upper) = (0..width, false);
+    simd::run(Dot { first_row: first, v, v_width, c, c_width: width, height, columns, upper, w });
 }
 
 /// One block: every row chunk is `I - V Y`, with the same `Y`.
-fn single_block<T: Real, O: Rounded<T>>(
+fn single_block<T: Real, O: Copy + Send>(
     reflectors: &Reflectors<T>,
     mut out: ArrayViewMut2<'_, MaybeUninit<O>>,
     scratches: Vec<Scratch<T>>,
     exec: &Exec<'_>,
+    finish: &(impl Fn(T) -> O + Sync),
 ) -> Result<(), Error> {
     let panel = &reflectors.panels[0];
     let width = panel.width;
@@ -182,7 +186,7 @@ fn single_block<T: Real, O: Rounded<T>>(
         let c = &mut scratch.c[..len];
         set_identity(c, width, q * RC, panel);
         subtract(reflectors, 0, q * RC, y, c, width);
-        write_rows(c, width, &reflectors.scales, out);
+        write_rows(c, width, &reflectors.scales, out, finish);
         Ok(())
     })
 }
@@ -198,11 +202,12 @@ struct Strip<'a, T, O> {
 
 /// Strips, the ones with most work first. A task takes one strip on by some blocks; between tasks
 /// strips under way wait, at most one a thread, and go before fresh ones.
-fn by_strips<T: Real, O: Rounded<T>>(
+fn by_strips<T: Real, O: Copy + Send>(
     reflectors: &Reflectors<T>,
     mut out: ArrayViewMut2<'_, MaybeUninit<O>>,
     scratches: Vec<Scratch<T>>,
     exec: &Exec<'_>,
+    finish: &(impl Fn(T) -> O + Sync),
 ) -> Result<(), Error> {
     let waiting = Mutex::new(Vec::<Strip<'_, T, O>>::with_capacity(scratches.len()));
     let free = Mutex::new(scratches);
@@ -240,7 +245,7 @@ fn by_strips<T: Real, O: Rounded<T>>(
             }
             let width = strip.panel.width;
             let scales = &reflectors.scales[strip.panel.first..][..strip.panel.count];
-            write_rows(&strip.scratch.c, width, scales, strip.out);
+            write_rows(&strip.scratch.c, width, scales, strip.out, finish);
             free.lock().unwrap_or_else(PoisonError::into_inner).push(strip.scratch);
             Ok(())
         },
@@ -280,13 +285,14 @@ fn advance<T: Real, O>(reflectors: &Reflectors<T>, strip: &mut Strip<'_, T, O>) 
 
 /// One strip by row chunks; two barriers a block. A chunk is projected on the next block as soon
 /// as it has taken the last one.
-fn by_rows<T: Real, O: Rounded<T>>(
+fn by_rows<T: Real, O: Copy + Send>(
     reflectors: &Reflectors<T>,
     s: usize,
     mut out: ArrayViewMut2<'_, MaybeUninit<O>>,
     scratch: &mut Scratch<T>,
     partials: &mut [T],
     exec: &Exec<'_>,
+    finish: &(impl Fn(T) -> O + Sync),
 ) -> Result<(), Error> {
     let panel = &reflectors.panels[s];
     let width = panel.width;
@@ -322,7 +328,7 @@ fn by_rows<T: Real, O: Rounded<T>>(
         out.axis_chunks_iter_mut(Axis(0), RC).zip(c.chunks(RC * width)),
         || (),
         |(), (out, c)| {
-            write_rows(c, width, scales, out);
+            write_rows(c, width, scales, out, finish);
             Ok(())
         },
     )

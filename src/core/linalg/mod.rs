@@ -19,6 +19,7 @@ pub mod orthogonal;
 mod output;
 mod panels;
 mod product;
+pub mod qr;
 mod real;
 mod reflectors;
 mod tile;

@@ -78,7 +78,7 @@ fn fill_as<T: Real, O: Rounded<T>>(
     write_block(block, (rows, columns), out, |out| {
         let former = Former::allocate(m, n, exec)?;
         let mut reflectors = Reflectors::draw(m, n, normals, gain, exec)?;
-        former.form(&mut reflectors, out, exec)
+        former.form(&mut reflectors, out, exec, O::round)
     })
 }
 

@@ -39,15 +39,16 @@ rounded! {
     };
 }
 
-/// Writes rows of the result, `c[r][l] * scales[l]` rounded, into `out`, of as many rows as `c` has
+/// Writes rows of the result, `finish(c[r][l] * scales[l])`, into `out`, of as many rows as `c` has
 /// (padding left out) and as many columns as `scales`.
-pub(super) fn write_rows<T: Real, O: Rounded<T>>(
+pub(super) fn write_rows<T: Real, O>(
     c: &[T],
     c_width: usize,
     scales: &[T],
     mut out: ArrayViewMut2<'_, MaybeUninit<O>>,
+    finish: impl Fn(T) -> O,
 ) {
-    let value = |x: T, scale: T| MaybeUninit::new(O::round(x * scale));
+    let value = |x: T, scale: T| MaybeUninit::new(finish(x * scale));
     if out.strides()[0].unsigned_abs() >= out.strides()[1].unsigned_abs() {
         for (mut out, c) in out.rows_mut().into_iter().zip(c.chunks_exact(c_width)) {
             let pairs = c.iter().zip(scales);

@@ -3,9 +3,10 @@
 use std::mem::size_of;
 use std::ops::Range;
 
-use super::product::PAD;
+use super::product::{Dot, PAD, add_to};
 use super::real::Real;
 use crate::error::Error;
+use crate::simd;
 
 /// Reflectors in a block. Frozen, as the three constants below, with the native stream: they set
 /// the order of sums.
@@ -65,6 +66,33 @@ impl Panel {
     /// `count` rounded up to a multiple of 8, as tiles want it.
     pub(super) fn height(&self) -> usize {
         self.count.next_multiple_of(8)
+    }
+
+    /// The part of `V^T V` above the diagonal that the rows `first ..` in `v`, one chunk, add.
+    pub(super) fn dot_itself<T: Real>(&self, first: usize, v: &[T], w: &mut [T]) {
+        simd::run(Dot {
+            first_row: first,
+            v,
+            v_width: self.width,
+            c: v,
+            c_width: self.width,
+            height: self.height(),
+            columns: 0..self.width,
+            upper: true,
+            w,
+        });
+    }
+
+    /// The triangle `u`, zero before, from what [`Panel::dot_itself`] gave for each chunk. The unit
+    /// diagonal is set, not computed: anything else costs an order of magnitude of orthogonality.
+    pub(super) fn sum_triangle<T: Real>(&self, partials: &[T], u: &mut [T]) {
+        for partial in partials.chunks_exact(B * B) {
+            add_to(u, partial, self.height(), self.width);
+        }
+        for (i, row) in u.chunks_exact_mut(B).enumerate() {
+            row[..i].fill(T::ZERO);
+            row[i] = T::ONE;
+        }
     }
 }
 

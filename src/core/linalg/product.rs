@@ -4,6 +4,8 @@
 //! Matrices are row-major slices with a row length. Padding with zero rows and columns changes no
 //! bit, so widths are multiples of [`PAD`] and heights of 8, and no kernel has an edge.
 
+use std::ops::Range;
+
 use super::panels::{B, KC};
 use super::real::Real;
 use super::tile;
@@ -20,13 +22,13 @@ macro_rules! for_registers {
     };
 }
 
-/// Walks the columns `0 .. width` by three vectors, then one.
+/// Walks a range of columns by three vectors, then one.
 macro_rules! by_vectors {
-    ($t:ty, $s:ty, $width:expr, |$l:ident, $n:ident| $body:expr) => {{
-        let (width, lanes) = ($width, <$t>::lanes::<$s>());
-        let mut $l = 0;
-        while $l < width {
-            let left = (width - $l) / lanes;
+    ($t:ty, $s:ty, $columns:expr, |$l:ident, $n:ident| $body:expr) => {{
+        let (columns, lanes) = ($columns, <$t>::lanes::<$s>());
+        let mut $l = columns.start;
+        while $l < columns.end {
+            let left = (columns.end - $l) / lanes;
             if left >= 3 {
                 const $n: usize = 3;
                 $body;
@@ -54,8 +56,8 @@ pub(super) struct Dot<'a, T> {
     pub(super) c_width: usize,
     /// Columns of `v` to take, a multiple of 8.
     pub(super) height: usize,
-    /// Columns of `c` to take, a multiple of [`PAD`].
-    pub(super) width: usize,
+    /// Columns of `c` to take, and of `w` to write; bounds are multiples of [`PAD`].
+    pub(super) columns: Range<usize>,
     /// Whether only entries above the diagonal are wanted.
     pub(super) upper: bool,
     pub(super) w: &'a mut [T],
@@ -71,7 +73,7 @@ impl<T: Real> Kernel for Dot<'_, T> {
 
 #[inline(always)]
 fn dot<T: Real, S: Simd, const M: usize>(simd: S, job: Dot<'_, T>) {
-    let Dot { first_row, v, v_width, c, c_width, height, width, upper, w } = job;
+    let Dot { first_row, v, v_width, c, c_width, height, columns, upper, w } = job;
     let end = first_row + v.len() / v_width;
     let mut row = first_row;
     while row < end {
@@ -79,7 +81,7 @@ fn dot<T: Real, S: Simd, const M: usize>(simd: S, job: Dot<'_, T>) {
         let v = &v[(row - first_row) * v_width..(cut - first_row) * v_width];
         let c = &c[(row - first_row) * c_width..(cut - first_row) * c_width];
         let first = row == first_row;
-        by_vectors!(T, S, width, |l, N| {
+        by_vectors!(T, S, columns.clone(), |l, N| {
             let rows = if upper { height.min(l + N * T::lanes::<S>()) } else { height };
             dot_columns::<T, S, M, N>(simd, (v, v_width), (c, c_width, l), rows, first, w)
         });
@@ -140,7 +142,7 @@ fn solve<T: Real, S: Simd, const M: usize>(
     height: usize,
     width: usize,
 ) {
-    by_vectors!(T, S, width, |l, N| solve_columns::<T, S, M, N>(simd, u, y, height, l));
+    by_vectors!(T, S, 0..width, |l, N| solve_columns::<T, S, M, N>(simd, u, y, height, l));
 }
 
 #[inline(always)]
@@ -189,8 +191,8 @@ pub(super) struct Update<'a, T> {
     pub(super) c_width: usize,
     /// Terms of the sum, a multiple of 8.
     pub(super) depth: usize,
-    /// Columns of `c` to update, a multiple of [`PAD`].
-    pub(super) width: usize,
+    /// Columns of `c` to update, by the same of `y`; bounds are multiples of [`PAD`].
+    pub(super) columns: Range<usize>,
 }
 
 impl<T: Real> Kernel for Update<'_, T> {
@@ -203,10 +205,10 @@ impl<T: Real> Kernel for Update<'_, T> {
 
 #[inline(always)]
 fn update<T: Real, S: Simd, const M: usize>(simd: S, job: Update<'_, T>) {
-    let Update { v, v_width, y, c, c_width, depth, width } = job;
+    let Update { v, v_width, y, c, c_width, depth, columns } = job;
     // Pieces of V that stay in the second-level cache while the columns pass.
     for (v, c) in v.chunks(KC * v_width).zip(c.chunks_mut(KC * c_width)) {
-        by_vectors!(T, S, width, |l, N| {
+        by_vectors!(T, S, columns.clone(), |l, N| {
             update_columns::<T, S, M, N>(simd, (v, v_width), y, (c, c_width, l), depth)
         });
     }

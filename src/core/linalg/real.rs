@@ -35,6 +35,8 @@ pub(super) trait Real:
         b: Self::Vector<S>,
         c: Self::Vector<S>,
     ) -> Self::Vector<S>;
+    /// `self * b + c`, rounded once.
+    fn mul_add_to(self, b: Self, c: Self) -> Self;
     fn from_f64(x: f64) -> Self;
     fn to_f64(self) -> f64;
     /// Elements `first ..` of `source`'s stream in this precision.
@@ -75,6 +77,10 @@ macro_rules! real {
             #[inline(always)]
             fn fused<S: Simd>(simd: S, a: S::$v, b: S::$v, c: S::$v) -> S::$v {
                 simd.$mul_add(a, b, c)
+            }
+            #[inline(always)]
+            fn mul_add_to(self, b: Self, c: Self) -> Self {
+                self.mul_add(b, c)
             }
             #[inline(always)]
             #[allow(clippy::unnecessary_cast, reason = "f64 to itself, in a macro for both")]

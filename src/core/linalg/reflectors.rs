@@ -6,7 +6,6 @@
 
 use super::orthogonal::NormalSource;
 use super::panels::{B, Panel, RC, Reflectors, SC, cut_rows, zeroed};
-use super::product::{Dot, add_to};
 use super::real::Real;
 use crate::error::Error;
 use crate::parallel::Exec;
@@ -153,17 +152,7 @@ impl<T: Real> Reflectors<T> {
                         v[row - panel.first] = T::from_f64(norms.leads[row]);
                     }
                 }
-                simd::run(Dot {
-                    first_row: first,
-                    v,
-                    v_width: panel.width,
-                    c: v,
-                    c_width: panel.width,
-                    height: panel.height(),
-                    width: panel.width,
-                    upper: true,
-                    w: partial,
-                });
+                panel.dot_itself(first, v, partial);
                 Ok(())
             },
         )
@@ -182,13 +171,7 @@ impl<T: Real> Reflectors<T> {
             tasks,
             || (),
             |(), (panel, u, partials)| {
-                for partial in partials.chunks_exact(B * B) {
-                    add_to(u, partial, panel.height(), panel.width);
-                }
-                for (i, row) in u.chunks_exact_mut(B).enumerate() {
-                    row[..i.min(B)].fill(T::ZERO);
-                    row[i] = T::ONE;
-                }
+                panel.sum_triangle(partials, u);
                 Ok(())
             },
         )
@@ -207,7 +190,7 @@ struct Norms {
 /// Of the reflector `v`, `|v|^2 = 2`, that a vector with this first entry and sum of squares
 /// defines: the factor of the later entries, the first entry, and the sign `D` that makes R's
 /// diagonal positive. A vector of length one (`last`) or norm zero gives the identity.
-fn reflect(first: f64, squares: f64, last: bool) -> (f64, f64, f64) {
+pub(super) fn reflect(first: f64, squares: f64, last: bool) -> (f64, f64, f64) {
     let sign = if first < 0.0 { -1.0 } else { 1.0 };
     if last || squares == 0.0 {
         return (0.0, 0.0, sign);
