@@ -22,6 +22,7 @@ use crate::block::Block;
 use crate::dist::Distribution;
 use crate::element::OutMut;
 use crate::error::Error;
+use crate::linalg::qr;
 use crate::parallel::Exec;
 use crate::rng::pcg64::Pcg64;
 use crate::rng::seed_sequence::SeedSequence;
@@ -215,8 +216,8 @@ impl Stream for Numpy {
         out: OutMut<'_>,
         exec: &Exec<'_>,
     ) -> Result<(), Error> {
-        let _ = (gain, key, block, out, exec);
-        Err(Error::value("stream", "must have orthogonal matrices", "'numpy'"))
+        let standard = Distribution::Normal { mean: 0.0, stddev: 1.0 };
+        qr::fill(gain, block, out, exec, |block, to| self.fill(&standard, key, block, to, exec))
     }
 }
 
