@@ -11,13 +11,14 @@ use std::ptr::NonNull;
 
 use numpy::ndarray::{ArrayViewMutD, Axis, IxDyn, ShapeBuilder};
 use numpy::npyffi::{NPY_ARRAY_CARRAY, NpyTypes, PY_ARRAY_API, get_type_object, npy_intp};
-use numpy::{PyArrayDescrMethods, PyUntypedArrayMethods};
-use pyo3::exceptions::{PyMemoryError, PyValueError};
+use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
+use pyo3::exceptions::{PyBufferError, PyMemoryError, PyValueError};
 use pyo3::prelude::*;
+use pyo3::types::{PyCapsule, PyCapsuleMethods};
 use seedbed_core::element::{DType, OutMut};
 
-use crate::dtypes;
 use crate::output::{Lent, tuple};
+use crate::{dlpack, dtypes};
 
 /// A cache line, and the widest vector.
 const LINE: usize = 64;
@@ -152,24 +153,119 @@ impl Fresh {
     }
 }
 
-/// The memory of the caller's array, to be filled.
+/// Memory that a Python object lends, as it describes it: nothing is checked yet.
+pub(crate) struct Loan<'py> {
+    /// Keeps the memory: the array, or the capsule, whose destructor gives it back.
+    _owner: Bound<'py, PyAny>,
+    data: *mut u8,
+    shape: Vec<usize>,
+    /// In bytes.
+    strides: Vec<isize>,
+}
+
+impl<'py> Loan<'py> {
+    /// The memory of an array.
+    pub(crate) fn of_array(array: &Bound<'py, PyUntypedArray>) -> Self {
+        // SAFETY: `array` is a valid array object, whose struct NumPy's ABI fixes.
+        let data = unsafe { (*array.as_array_ptr()).fields.data };
+        Self {
+            _owner: array.clone().into_any(),
+            data: data.cast(),
+            shape: array.shape().to_vec(),
+            strides: array.strides().to_vec(),
+        }
+    }
+
+    /// The memory of a tensor on the CPU that a DLPack 1.0 capsule describes, its dtype, if that
+    /// is one of ours, and whether it may be written.
+    ///
+    /// # Errors
+    /// `BufferError` with what makes the capsule unfit.
+    pub(crate) fn of_capsule(
+        capsule: Bound<'py, PyCapsule>,
+    ) -> PyResult<(Self, Option<DType>, bool)> {
+        let unfit = |why: &str| PyBufferError::new_err(why.to_owned());
+        let managed = capsule
+            .pointer_checked(Some(dlpack::VERSIONED))
+            .map_err(|_| unfit("it does not speak DLPack 1.0, which tells what may be written"))?;
+        // SAFETY: a capsule of this name points to this struct and keeps it; its version comes
+        // first in every version.
+        let managed = unsafe { managed.cast::<dlpack::ManagedTensorVersioned>().as_ref() };
+        if managed.version.major != 1 {
+            return Err(unfit("its DLPack version is not 1"));
+        }
+        if managed.flags & dlpack::IS_COPIED != 0 {
+            return Err(unfit("it lends a copy"));
+        }
+        let tensor = &managed.tensor;
+        if tensor.device.kind != dlpack::CPU {
+            return Err(unfit("its memory is not the CPU's"));
+        }
+        let rank = usize::try_from(tensor.rank).map_err(|_| unfit("its rank is negative"))?;
+        // SAFETY: DLPack promises `rank` lengths at `shape`, and as many strides unless null. A
+        // scalar may have null for both.
+        let numbers = |from: *const i64| match rank {
+            0 => &[][..],
+            rank => unsafe { std::slice::from_raw_parts(from, rank) },
+        };
+        let shape: Vec<usize> = numbers(tensor.shape)
+            .iter()
+            .map(|&len| usize::try_from(len))
+            .collect::<Result<_, _>>()
+            .map_err(|_| unfit("a length is negative"))?;
+        let size = isize::from(tensor.dtype.bits / 8);
+        let strides = if tensor.strides.is_null() {
+            contiguous(&shape).into_iter().map(|stride| stride * size).collect()
+        } else {
+            numbers(tensor.strides).iter().map(|&stride| stride as isize * size).collect()
+        };
+        let data = if shape.contains(&0) {
+            // Tensors without elements may have no address; any aligned one does.
+            std::ptr::without_provenance_mut(LINE)
+        } else {
+            tensor.data.cast::<u8>().wrapping_add(tensor.byte_offset as usize)
+        };
+        let writable = managed.flags & dlpack::READ_ONLY == 0;
+        let dtype = tensor.dtype.known();
+        Ok((Self { _owner: capsule.into_any(), data, shape, strides }, dtype, writable))
+    }
+
+    /// The shape.
+    pub(crate) fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The strides in bytes.
+    pub(crate) fn strides(&self) -> &[isize] {
+        &self.strides
+    }
+
+    /// Whether every element's address is a multiple of `size`.
+    pub(crate) fn is_aligned_to(&self, size: usize) -> bool {
+        let mut strides = self.shape.iter().zip(&self.strides).filter(|&(&len, _)| len > 1);
+        self.data.addr().is_multiple_of(size)
+            && strides.all(|(_, stride)| stride.unsigned_abs().is_multiple_of(size))
+    }
+}
+
+/// The memory of the caller's `out`, to be filled.
 ///
 /// As with NumPy, it is up to the caller that no other thread uses or frees it meanwhile.
 pub(crate) fn lent<'a>(lent: &'a Lent<'_>) -> OutMut<'a> {
-    let (array, dtype) = (lent.array(), lent.dtype());
+    let (loan, dtype) = (lent.loan(), lent.dtype());
     let size = dtype.size() as isize;
-    let strides: Vec<isize> = if array.is_c_contiguous() || array.is_empty() {
-        contiguous(array.shape())
+    let plain = contiguous(&loan.shape);
+    let strides: Vec<isize> = if loan.shape.contains(&0) {
+        plain
     } else {
-        array.strides().iter().map(|stride| stride / size).collect()
+        let axes = loan.shape.iter().zip(&loan.strides).zip(plain);
+        // The stride of an axis of one element means nothing, and NumPy leaves anything there.
+        axes.map(|((&len, stride), plain)| if len == 1 { plain } else { stride / size }).collect()
     };
-    // SAFETY: a `Lent` holds a reference to a writable, aligned array of this dtype in native
-    // byte order whose strides are multiples of the size and make no elements overlap: it only
-    // comes from `output::parse`, which checks just that.
-    unsafe {
-        let data = (*array.as_array_ptr()).fields.data;
-        out_mut(data.cast(), dtype, array.shape(), &strides)
-    }
+    // SAFETY: the memory that a `Lent` has is writable, aligned, of this dtype in native byte
+    // order, kept by its owner, and reached without overlaps by strides that are multiples of the
+    // size: it only comes from `output::parse`, which checks just that.
+    unsafe { out_mut(loan.data, dtype, &loan.shape, &strides) }
 }
 
 /// The strides, in elements, of a C-contiguous array. Empty axes count as 1: such an array has no

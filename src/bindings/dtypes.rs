@@ -42,6 +42,17 @@ pub(crate) fn descriptor<'py>(
     Ok(descriptors(py)?[dtype as usize].bind(py))
 }
 
+/// The dtype that `descriptor` is, or `None` if it is not one of ours in native byte order.
+pub(crate) fn of(descriptor: &Bound<'_, PyArrayDescr>) -> PyResult<Option<DType>> {
+    let py = descriptor.py();
+    let known = descriptors(py)?;
+    let at = known
+        .iter()
+        .position(|known| known.is(descriptor))
+        .or_else(|| known.iter().position(|known| known.bind(py).is_equiv_to(descriptor)));
+    Ok(at.map(|at| DType::ALL[at]))
+}
+
 /// The dtype that `from`, a name or a `numpy.dtype`, stands for.
 ///
 /// # Errors
@@ -59,10 +70,9 @@ pub(crate) fn parse(from: &Bound<'_, PyAny>) -> PyResult<DType> {
             return Ok(dtype);
         }
     } else if let Ok(descriptor) = from.cast::<PyArrayDescr>()
-        && let Some(at) =
-            descriptors.iter().position(|known| known.bind(py).is_equiv_to(descriptor))
+        && let Some(dtype) = of(descriptor)?
     {
-        return Ok(DType::ALL[at]);
+        return Ok(dtype);
     }
     let known: Vec<_> = DType::ALL.iter().map(|dtype| dtype.name()).collect();
     Err(PyValueError::new_err(format!(

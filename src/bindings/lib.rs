@@ -1,14 +1,15 @@
 //! The extension module `seedbed._core`: parse, enter, return.
 //!
-//! [`parse`], [`dtypes`], [`index`] and [`output`] turn Python's arguments into the core's, or
-//! refuse them; [`buffers`] holds the memory, and all unsafe code; [`enter`] runs the core away
-//! from the interpreter; [`errors`] turns its refusals into exceptions.
+//! `parse`, `dtypes`, `index` and `output` turn Python's arguments into the core's, or refuse them;
+//! `buffers` holds the memory, and all unsafe code, `dlpack` the words for other people's; `enter`
+//! runs the core away from the interpreter; `errors` turns its refusals into exceptions.
 
 use pyo3::prelude::*;
 use pyo3::types::{IntoPyDict, PyDict};
 use seedbed_core::{simd, stream};
 
 mod buffers;
+mod dlpack;
 mod dtypes;
 mod enter;
 mod errors;

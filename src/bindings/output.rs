@@ -1,37 +1,43 @@
 //! The caller's `out`: what may be written to, and why the rest may not.
 
-use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
+use numpy::{PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyMemoryView;
+use pyo3::types::{IntoPyDict, PyCapsule, PyMemoryView};
 use seedbed_core::element::DType;
 
-use crate::dtypes;
+use crate::buffers::Loan;
 use crate::parse::text;
+use crate::{dlpack, dtypes};
 
-/// DLPack's number for memory that the CPU addresses (`kDLCPU` in dlpack.h).
-const DLPACK_CPU: i32 = 1;
-
-/// An array that may be filled: writable, aligned, of the dtype in native byte order, no two
-/// elements sharing memory. Only [`parse`] makes one.
+/// Memory that may be filled: writable, aligned, of the dtype in native byte order, no two elements
+/// at the same place. Only [`parse`] makes one.
 pub(crate) struct Lent<'py> {
-    array: Bound<'py, PyUntypedArray>,
+    loan: Loan<'py>,
     dtype: DType,
 }
 
 impl<'py> Lent<'py> {
-    /// The array.
-    pub(crate) fn array(&self) -> &Bound<'py, PyUntypedArray> {
-        &self.array
+    /// The memory.
+    pub(crate) fn loan(&self) -> &Loan<'py> {
+        &self.loan
     }
 
-    /// Its dtype.
+    /// The dtype of its elements.
     pub(crate) fn dtype(&self) -> DType {
         self.dtype
     }
 }
 
-/// The array over `out`'s own memory, if it is writable and has this shape and dtype.
+/// What an object says of the memory it lends.
+struct Offer<'py> {
+    loan: Loan<'py>,
+    writable: bool,
+    /// One of ours, or the name of another.
+    dtype: Result<DType, String>,
+}
+
+/// The memory of `out`, if it is writable and has this shape and dtype.
 ///
 /// # Errors
 /// `TypeError` for what lends no memory on the CPU and for another dtype, as NumPy; `ValueError`
@@ -41,48 +47,55 @@ pub(crate) fn parse<'py>(
     shape: &[usize],
     dtype: DType,
 ) -> PyResult<Lent<'py>> {
-    let array = match out.cast::<PyUntypedArray>() {
-        Ok(array) => array.clone(),
-        Err(_) => view(out)?,
+    let Offer { loan, writable, dtype: found } = match out.cast::<PyUntypedArray>() {
+        Ok(array) => array_offer(array)?,
+        Err(_) => foreign_offer(out)?,
     };
-    let py = out.py();
-    if !array.getattr("flags")?.getattr("writeable")?.extract::<bool>()? {
+    if !writable {
         return Err(PyValueError::new_err("`out` must be writable. Received: a read-only array"));
     }
-    if !array.dtype().is_equiv_to(dtypes::descriptor(py, dtype)?) {
+    if found != Ok(dtype) {
         return Err(PyTypeError::new_err(format!(
             "`out` must have the dtype {}. Received: an array of dtype {}",
             dtype.name(),
-            text(&array.dtype()),
+            found.map_or_else(|name| name, |dtype| dtype.name().to_owned()),
         )));
     }
-    if array.shape() != shape {
+    if loan.shape() != shape {
         return Err(PyValueError::new_err(format!(
             "`out` must have the shape {}. Received: an array of shape {}",
             tuple(shape),
-            tuple(array.shape()),
+            tuple(loan.shape()),
         )));
     }
-    let size = dtype.size() as isize;
-    if !array.is_aligned() || array.strides().iter().any(|stride| stride % size != 0) {
+    if !loan.is_aligned_to(dtype.size()) {
         return Err(PyValueError::new_err(
             "`out` must have its elements aligned in memory. Received: a misaligned array",
         ));
     }
-    if overlaps(array.shape(), array.strides(), dtype.size()) {
+    if overlaps(loan.shape(), loan.strides(), dtype.size()) {
         return Err(PyValueError::new_err(format!(
             "`out` must not have elements that share memory. Received: an array of shape {} and \
              strides {:?}",
-            tuple(array.shape()),
-            array.strides(),
+            tuple(loan.shape()),
+            loan.strides(),
         )));
     }
-    Ok(Lent { array, dtype })
+    Ok(Lent { loan, dtype })
 }
 
-/// An array over the memory that `out` exports.
-fn view<'py>(out: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyUntypedArray>> {
-    let numpy = out.py().import("numpy")?;
+fn array_offer<'py>(array: &Bound<'py, PyUntypedArray>) -> PyResult<Offer<'py>> {
+    let descriptor = array.dtype();
+    Ok(Offer {
+        loan: Loan::of_array(array),
+        writable: array.getattr("flags")?.getattr("writeable")?.extract()?,
+        dtype: dtypes::of(&descriptor)?.ok_or_else(|| text(&descriptor)),
+    })
+}
+
+/// Memory lent by the buffer protocol or else by DLPack.
+fn foreign_offer<'py>(out: &Bound<'py, PyAny>) -> PyResult<Offer<'py>> {
+    let py = out.py();
     let refuse = |why: &str| {
         PyTypeError::new_err(format!(
             "`out` must be a NumPy array or lend memory on the CPU through the buffer protocol or \
@@ -91,28 +104,40 @@ fn view<'py>(out: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyUntypedArray>> {
             out.get_type(),
         ))
     };
-    let array = match PyMemoryView::from(out) {
-        Ok(memory) => numpy.call_method1("asarray", (memory,))?,
-        Err(error) if error.is_instance_of::<PyValueError>(out.py()) => {
+    match PyMemoryView::from(out) {
+        Ok(memory) => {
+            let array = py.import("numpy")?.call_method1("asarray", (memory,))?;
+            return array_offer(array.cast::<PyUntypedArray>()?);
+        }
+        Err(error) if error.is_instance_of::<PyValueError>(py) => {
             return Err(PyValueError::new_err(format!(
                 "`out` must not have been released. Received: {}",
-                error.value(out.py())
+                error.value(py)
             )));
         }
-        Err(_) => {
-            let Ok(device) = out.call_method0("__dlpack_device__") else {
-                return Err(refuse(""));
-            };
-            let (device, _): (i32, i32) = device.extract().map_err(|_| refuse(""))?;
-            if device != DLPACK_CPU {
-                return Err(refuse(&format!(", not on DLPack device {device}")));
+        Err(_) => {}
+    }
+    let Ok(device) = out.call_method0("__dlpack_device__") else { return Err(refuse("")) };
+    // The first of the pair is an integer or an enumeration.
+    let device = device.get_item(0).and_then(|kind| kind.call_method0("__index__")?.extract());
+    let device: i32 = device.map_err(|_| refuse(""))?;
+    if device != dlpack::CPU {
+        return Err(refuse(&format!(", not on DLPack device {device}")));
+    }
+    let lend = || {
+        let arguments = [("max_version", (1, 1))].into_py_dict(py)?;
+        let capsule = match out.call_method("__dlpack__", (), Some(&arguments)) {
+            // Without the argument only the older form can come, which gets a better message.
+            Err(error) if error.is_instance_of::<PyTypeError>(py) => {
+                out.call_method0("__dlpack__")?
             }
-            numpy
-                .call_method1("from_dlpack", (out,))
-                .map_err(|error| refuse(&format!(" ({})", error.value(out.py()))))?
-        }
+            result => result?,
+        };
+        Loan::of_capsule(capsule.cast_into::<PyCapsule>()?)
     };
-    Ok(array.cast_into::<PyUntypedArray>()?)
+    let (loan, dtype, writable) =
+        lend().map_err(|error| refuse(&format!(" ({})", error.value(py))))?;
+    Ok(Offer { loan, writable, dtype: dtype.ok_or_else(|| "another kind".to_owned()) })
 }
 
 /// Whether two elements may share memory. Exact for every array that slicing, transposing and

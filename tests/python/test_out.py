@@ -128,11 +128,117 @@ def test_dlpack_exporters() -> None:
         random.uniform((4, 3), seed=1, out=DLPack(lent, (2, 0)))
     with pytest.raises(TypeError, match="`out` must have the dtype float64"):
         random.uniform((4, 6), dtype="float64", seed=1, out=DLPack(lent))
+    with pytest.raises(TypeError, match=r"`out` must have the dtype float32.*another kind"):
+        random.uniform((4, 6), seed=1, out=DLPack(np.zeros((4, 6), np.int32)))
+    with pytest.raises(ValueError, match="`out` must have the shape"):
+        random.uniform((6, 4), seed=1, out=DLPack(lent))
     frozen = np.zeros(3, np.float32)
     frozen.flags.writeable = False
-    with pytest.raises((TypeError, ValueError), match="`out` must be"):
+    with pytest.raises(ValueError, match="`out` must be writable"):
         random.uniform((3,), seed=1, out=DLPack(frozen))
     assert not frozen.any()
+    assert random.uniform((0, 3), seed=1, out=DLPack(np.zeros((0, 3), np.float32))) is not None
+
+
+def test_dlpack_before_1_does_not_say_what_may_be_written() -> None:
+    class Old(DLPack):
+        def __dlpack__(self) -> Any:
+            return self.lent.__dlpack__()
+
+    lent = np.zeros(3, np.float32)
+    with pytest.raises(TypeError, match=r"`out` must be .*\(it does not speak DLPack 1.0"):
+        random.uniform((3,), seed=1, out=Old(lent))
+    assert not lent.any()
+
+
+class Tensor(ctypes.Structure):
+    """`DLManagedTensorVersioned`, written here from dlpack.h."""
+
+    _fields_ = (
+        ("major", ctypes.c_uint32),
+        ("minor", ctypes.c_uint32),
+        ("context", ctypes.c_void_p),
+        ("deleter", ctypes.c_void_p),
+        ("flags", ctypes.c_uint64),
+        ("data", ctypes.c_void_p),
+        ("device_type", ctypes.c_int32),
+        ("device_id", ctypes.c_int32),
+        ("ndim", ctypes.c_int32),
+        ("code", ctypes.c_uint8),
+        ("bits", ctypes.c_uint8),
+        ("lanes", ctypes.c_uint16),
+        ("shape", ctypes.POINTER(ctypes.c_int64)),
+        ("strides", ctypes.POINTER(ctypes.c_int64)),
+        ("byte_offset", ctypes.c_uint64),
+    )
+
+
+CODES = {"bfloat16": (4, 16), "float8_e4m3fn": (10, 8), "float8_e5m2": (12, 8)}
+
+
+class Lender:
+    """Lends an array whose dtype NumPy's own DLPack does not know."""
+
+    def __init__(self, lent: Any, **overrides: Any) -> None:
+        code, bits = CODES[lent.dtype.name]
+        size = lent.dtype.itemsize
+        self.lent = lent
+        self.shape = (ctypes.c_int64 * lent.ndim)(*lent.shape)
+        self.strides = (ctypes.c_int64 * lent.ndim)(*(step // size for step in lent.strides))
+        fields = {
+            "major": 1,
+            "data": lent.ctypes.data - 64,
+            "byte_offset": 64,
+            "device_type": 1,
+            "ndim": lent.ndim,
+            "code": code,
+            "bits": bits,
+            "lanes": 1,
+            "shape": self.shape,
+            "strides": None if lent.flags.c_contiguous else self.strides,
+        }
+        self.tensor = Tensor(**{**fields, **overrides})
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        return 1, 0
+
+    def __dlpack__(self, *, max_version: tuple[int, int] | None = None) -> Any:
+        assert max_version is not None
+        new = ctypes.pythonapi.PyCapsule_New
+        new.restype = ctypes.py_object
+        new.argtypes = (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
+        return new(ctypes.addressof(self.tensor), b"dltensor_versioned", None)
+
+
+@pytest.mark.parametrize("dtype", CODES)
+def test_dlpack_of_dtypes_that_numpy_does_not_know(dtype: str) -> None:
+    base = np.zeros((5, 8), DTYPES[dtype])
+    for lent in (base, base[1:, ::2], base.T, base[::-1, 3:4], base[2, 3]):
+        lent = np.asarray(lent)
+        base[...] = 0
+        lender = Lender(lent)
+        assert random.normal(lent.shape, dtype=dtype, seed=3, out=lender) is lender
+        assert lent.tobytes() == random.normal(lent.shape, dtype=dtype, seed=3).tobytes()
+
+
+@pytest.mark.parametrize(
+    ("overrides", "error", "match"),
+    [
+        ({"major": 2}, TypeError, "its DLPack version is not 1"),
+        ({"flags": 2}, TypeError, "it lends a copy"),
+        ({"flags": 1}, ValueError, "must be writable"),
+        ({"device_type": 2}, TypeError, "its memory is not the CPU's"),
+        ({"lanes": 2}, TypeError, "must have the dtype bfloat16"),
+        ({"ndim": -1}, TypeError, "its rank is negative"),
+        ({"byte_offset": 63}, ValueError, "must have its elements aligned"),
+    ],
+    ids=str,
+)
+def test_unfit_dlpack_is_refused(overrides: Any, error: type[Exception], match: str) -> None:
+    lent = np.zeros((2, 3), ml_dtypes.bfloat16)
+    with pytest.raises(error, match=match):
+        random.normal((2, 3), dtype="bfloat16", seed=3, out=Lender(lent, **overrides))
+    assert not lent.astype(np.float32).any()
 
 
 def refusals() -> list[Any]:
