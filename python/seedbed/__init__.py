@@ -8,6 +8,7 @@ ml_dtypes, and no framework.
 from seedbed import initializers, random
 from seedbed._config import show_config
 from seedbed._core import __version__, get_num_threads, set_num_threads
+from seedbed._selfcheck import selfcheck
 from seedbed._streams import get_stream, set_stream, use_stream
 
 __all__ = [
@@ -19,5 +20,6 @@ __all__ = [
     "set_num_threads",
     "get_num_threads",
     "show_config",
+    "selfcheck",
     "__version__",
 ]

@@ -1,0 +1,185 @@
+"""Whether the exact streams are exact here: each against the backend it stands for, as installed.
+
+A stream's promise names the versions it holds for; another version, processor or mathematical
+library may compute otherwise. `selfcheck` compares about 1e5 values of every sampler and dtype
+with what Keras draws on that backend. A process has one Keras backend, so each is checked in an
+interpreter of its own, which answers in JSON.
+"""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from seedbed import _core, random
+from seedbed.initializers import Orthogonal
+
+# Module and name of each backend's stream; Keras and seedbed name them alike.
+_BACKENDS: Final = ("numpy", "jax", "tensorflow", "torch")
+_DTYPES: Final = ("float32", "float16", "bfloat16", "float64", "float8_e4m3fn", "float8_e5m2")
+_SHAPE: Final = (224, 224)  # drawn twice: some 1e5 values
+_SEED: Final = 2**31 + 5
+# A QR factor is promised to rounding: this many units in the last place of 1.0 in float32, twice
+# the largest difference that was measured between two correct factorizations of this size.
+_ORTHOGONAL_BOUND: Final = 40 * 2.0**-23
+_SECONDS: Final = 600
+
+EXACT: Final = "exact"
+ROUNDING: Final = "to rounding"
+DIFFERENT: Final = "not exact"
+ABSENT: Final = "not installed"
+UNDEFINED: Final = "not made by Keras"
+
+
+class Result(NamedTuple):
+    """What a comparison came to."""
+
+    stream: str
+    version: str
+    sampler: str
+    dtype: str
+    status: str
+    reason: str
+
+
+def selfcheck() -> bool:
+    """Compares every exact stream with the installed backend it reproduces and prints a table.
+
+    Keras and the backends that are not installed are reported and skipped. Takes some seconds for
+    each backend that is: each runs in an interpreter of its own.
+
+    Returns:
+        Whether nothing differed.
+    """
+    from rich.console import Console  # not wanted by anyone who only imports seedbed
+    from rich.table import Table
+
+    results = [result for stream in _BACKENDS for result in check(stream)]
+    styles = {EXACT: "green", ROUNDING: "green", DIFFERENT: "bold red"}
+    table = Table(title=f"seedbed {_core.__version__}: streams against Keras' backends")
+    for column in Result._fields:
+        table.add_column(column)
+    for result in results:
+        table.add_row(*result, style=styles.get(result.status, "dim"))
+    Console().print(table)
+    return all(result.status != DIFFERENT for result in results)
+
+
+def check(stream: str) -> list[Result]:
+    """Compares `stream` with the backend of that name, in a new interpreter."""
+    from importlib.util import find_spec  # as above
+
+    if stream not in _core.streams():
+        return [Result(stream, "", "all", "all", UNDEFINED, "this seedbed has no such stream")]
+    for module in ("keras", stream):
+        if find_spec(module) is None:
+            return [Result(stream, "", "all", "all", ABSENT, f"no module `{module}`")]
+    import json
+    import subprocess
+
+    # The streams stand for the backends on the CPU.
+    settings = {
+        "KERAS_BACKEND": stream,
+        "JAX_PLATFORMS": "cpu",
+        "CUDA_VISIBLE_DEVICES": "",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+    }
+    command = [sys.executable, "-c", "from seedbed import _selfcheck; _selfcheck.answer()", stream]
+    try:
+        done = subprocess.run(
+            command,
+            env=os.environ | settings,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        reason = f"no answer in {_SECONDS} s"
+        return [Result(stream, "", "all", "all", DIFFERENT, reason)]
+    lines = done.stdout.splitlines()
+    if done.returncode != 0 or not lines:
+        last = (done.stderr.splitlines() or ["nothing was written"])[-1]
+        return [Result(stream, "", "all", "all", DIFFERENT, f"could not be compared: {last}")]
+    return [Result(*row) for row in json.loads(lines[-1])]
+
+
+def _compare(stream: str) -> list[Result]:
+    """Compares `stream` with the Keras of this process, whose backend must be of that name."""
+    import keras
+
+    if keras.backend.backend() != stream:
+        raise RuntimeError(f"Keras runs on {keras.backend.backend()}, not on {stream}")
+    version = f"{stream} {sys.modules[stream].__version__}, keras {keras.__version__}"
+    results = []
+    for name in ("uniform", "normal", "truncated_normal"):
+        for dtype in _DTYPES:
+
+            def ours(seed: Any, name: str = name, dtype: str = dtype) -> npt.NDArray[Any]:
+                array: npt.NDArray[Any] = getattr(random, name)(
+                    _SHAPE, dtype=dtype, seed=seed, stream=stream
+                )
+                return array
+
+            def theirs(seed: Any, name: str = name, dtype: str = dtype) -> Any:
+                return getattr(keras.random, name)(_SHAPE, dtype=dtype, seed=seed)
+
+            status, reason = _judge(ours, theirs, dtype)
+            results.append(Result(stream, version, name, dtype, status, reason))
+
+    def our_matrix(seed: Any) -> npt.NDArray[Any]:
+        matrix: npt.NDArray[Any] = Orthogonal(seed=seed, stream=stream)(_SHAPE, dtype="float32")
+        return matrix
+
+    def their_matrix(seed: Any) -> Any:
+        return keras.initializers.Orthogonal(seed=seed)(_SHAPE, dtype="float32")
+
+    status, reason = _judge(our_matrix, their_matrix, "float32", _ORTHOGONAL_BOUND)
+    results.append(Result(stream, version, "orthogonal", "float32", status, reason))
+    return results
+
+
+def _judge(
+    ours: Callable[[Any], npt.NDArray[Any]],
+    theirs: Callable[[Any], Any],
+    dtype: str,
+    bound: float | None = None,
+) -> tuple[str, str]:
+    """Status and reason: with an integer seed, and with the second call of a generator."""
+    import keras
+
+    generators = random.SeedGenerator(_SEED), keras.random.SeedGenerator(_SEED)
+    for generator in generators:
+        generator.next()
+    worst, differing, count = 0.0, 0, 0
+    for our_seed, their_seed in ((_SEED, _SEED), generators):
+        try:
+            expected = np.asarray(keras.ops.convert_to_numpy(theirs(their_seed)))
+        except Exception as error:
+            return UNDEFINED, f"{type(error).__name__} on this backend"
+        if expected.dtype.name != dtype:
+            return UNDEFINED, f"this backend returns {expected.dtype.name}"
+        try:
+            got = ours(our_seed)
+        except ValueError as error:
+            return DIFFERENT, str(error)
+        count += got.size
+        unequal = got.view(f"u{got.itemsize}") != expected.view(f"u{expected.itemsize}")
+        if unequal.any():
+            differing += int(unequal.sum())
+            gap = np.abs(got[unequal].astype(np.float64) - expected[unequal].astype(np.float64))
+            worst = max(worst, float(gap.max()))
+    if differing == 0:
+        return EXACT, ""
+    reason = f"{differing} of {count} values differ, by at most {worst:.2g}"
+    return (ROUNDING if bound is not None and worst <= bound else DIFFERENT), reason
+
+
+def answer() -> None:
+    """What the new interpreter runs: compares the stream that its argument names, in JSON."""
+    import json
+
+    print(json.dumps(_compare(sys.argv[1])))
