@@ -31,7 +31,8 @@ EXACT: Final = "exact"
 ROUNDING: Final = "to rounding"
 DIFFERENT: Final = "not exact"
 ABSENT: Final = "not installed"
-UNDEFINED: Final = "not made by Keras"
+UNDEFINED: Final = "-"  # Keras makes no such array on this backend
+_STYLES: Final = {EXACT: "green", ROUNDING: "green", DIFFERENT: "bold red", UNDEFINED: "dim"}
 
 
 class Result(NamedTuple):
@@ -56,27 +57,37 @@ def selfcheck() -> bool:
     """
     from rich.console import Console  # not wanted by anyone who only imports seedbed
     from rich.table import Table
+    from rich.text import Text
 
-    results = [result for stream in _BACKENDS for result in check(stream)]
-    styles = {EXACT: "green", ROUNDING: "green", DIFFERENT: "bold red"}
-    table = Table(title=f"seedbed {_core.__version__}: streams against Keras' backends")
-    for column in Result._fields:
-        table.add_column(column)
-    for result in results:
-        table.add_row(*result, style=styles.get(result.status, "dim"))
-    Console().print(table)
-    return all(result.status != DIFFERENT for result in results)
+    console = Console(highlight=False)
+    console.print(f"seedbed {_core.__version__}: exact streams against the backends installed")
+    same = True
+    for stream in (name for name in _core.streams() if name in _BACKENDS):
+        results = check(stream)
+        statuses = {(result.sampler, result.dtype): result.status for result in results}
+        if any(sampler for sampler, _ in statuses):
+            table = Table(title=results[0].version, title_justify="left")
+            for column in (stream, *_DTYPES):
+                table.add_column(column.removeprefix("float8_"))
+            for sampler in dict.fromkeys(sampler for sampler, _ in statuses):
+                cells = (statuses.get((sampler, dtype), "") for dtype in _DTYPES)
+                table.add_row(sampler, *(Text(cell, _STYLES.get(cell, "")) for cell in cells))
+            console.print(table)
+        for result in results:
+            if result.reason:
+                what = " ".join(filter(None, (stream, result.sampler, result.dtype)))
+                print(f"{what}: {result.status}: {result.reason}")
+        same = same and all(result.status != DIFFERENT for result in results)
+    return same
 
 
 def check(stream: str) -> list[Result]:
     """Compares `stream` with the backend of that name, in a new interpreter."""
     from importlib.util import find_spec  # as above
 
-    if stream not in _core.streams():
-        return [Result(stream, "", "all", "all", UNDEFINED, "this seedbed has no such stream")]
     for module in ("keras", stream):
         if find_spec(module) is None:
-            return [Result(stream, "", "all", "all", ABSENT, f"no module `{module}`")]
+            return [Result(stream, "", "", "", ABSENT, f"no module `{module}`")]
     import json
     import subprocess
 
@@ -99,11 +110,11 @@ def check(stream: str) -> list[Result]:
         )
     except subprocess.TimeoutExpired:
         reason = f"no answer in {_SECONDS} s"
-        return [Result(stream, "", "all", "all", DIFFERENT, reason)]
+        return [Result(stream, "", "", "", DIFFERENT, reason)]
     lines = done.stdout.splitlines()
     if done.returncode != 0 or not lines:
         last = (done.stderr.splitlines() or ["nothing was written"])[-1]
-        return [Result(stream, "", "all", "all", DIFFERENT, f"could not be compared: {last}")]
+        return [Result(stream, "", "", "", DIFFERENT, f"could not be compared: {last}")]
     return [Result(*row) for row in json.loads(lines[-1])]
 
 
@@ -159,9 +170,9 @@ def _judge(
         try:
             expected = np.asarray(keras.ops.convert_to_numpy(theirs(their_seed)))
         except Exception as error:
-            return UNDEFINED, f"{type(error).__name__} on this backend"
+            return UNDEFINED, f"Keras raises {type(error).__name__}"
         if expected.dtype.name != dtype:
-            return UNDEFINED, f"this backend returns {expected.dtype.name}"
+            return UNDEFINED, f"Keras returns {expected.dtype.name}"
         try:
             got = ours(our_seed)
         except ValueError as error:
