@@ -62,7 +62,7 @@ class Constant(Initializer):
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
-        return cls(_serial.deserialize_value(config["value"]))
+        return cls(**{**config, "value": _serial.deserialize_value(config.get("value", 0.0))})
 
 
 class Zeros(Initializer):

@@ -5,6 +5,7 @@ from a named stream; what each stream promises is in `docs/streams.md`. A call c
 once: everything here is in the service of saying little on the way.
 """
 
+import math
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -384,7 +385,8 @@ class Orthogonal(RandomInitializer):
         """The values; the arguments are those of `VarianceScaling`.
 
         Raises:
-            ValueError: Also for a shape of rank below 2.
+            ValueError: Also for a shape of rank below 2 or a gain that is not finite.
+            TypeError: Also for a gain that is not a number.
         """
         if len(shape) < 2:
             raise ValueError(
@@ -392,6 +394,8 @@ class Orthogonal(RandomInitializer):
                 "at least two-dimensional. Received: "
                 f"shape={shape} of rank {len(shape)}."
             )
+        if not math.isfinite(self.gain):
+            raise ValueError(f"`gain` must be finite. Received: gain={self.gain}")
         dtype = standardize(dtype)
         stream = self.stream or get_stream()
         seed, draw = resolve_seed(self.seed)

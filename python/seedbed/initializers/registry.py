@@ -192,7 +192,7 @@ def _build(cls: Any, inner: Any, config: Any) -> Any:
         raise ValueError(
             f"`config` must not nest so deeply. Received: config={_serial.shown(config)}"
         ) from error
-    except TypeError as error:
+    except (TypeError, AttributeError) as error:  # an argument of the wrong type
         raise TypeError(
             f"{cls} could not be deserialized properly.\n\n"
             f"config={_serial.shown(config)}.\n\nException encountered: {error}"
