@@ -51,19 +51,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.command is None:
         parser.print_help(sys.stderr)
         return WRONG
+    subject = getattr(options, "output", None) or getattr(options, "specification", "selfcheck")
     try:
         with _signals():
+            if options.command == "selfcheck":
+                return DONE if seedbed.selfcheck() else FAILED
             return _init(options)
     except SpecError as error:
         return _complain(str(error), WRONG)
     except WriteError as error:
         return _complain(str(error), FAILED)
     except Interrupted as error:
-        return _complain(
-            f"{options.output or options.specification}: interrupted by {error}", FAILED
-        )
+        return _complain(f"{subject}: interrupted by {error}", FAILED)
     except KeyboardInterrupt:
-        return _complain(f"{options.output or options.specification}: interrupted", FAILED)
+        return _complain(f"{subject}: interrupted", FAILED)
     except BrokenPipeError:
         # Whoever read our output is gone; keep the interpreter from failing again when it flushes.
         with contextlib.suppress(OSError, ValueError):
@@ -71,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILED
     except (OSError, MemoryError, RuntimeError) as error:
         reason = "out of memory" if isinstance(error, MemoryError) else str(error)
-        return _complain(f"{options.specification}: {reason}", FAILED)
+        return _complain(f"{subject}: {reason}", FAILED)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -103,7 +104,12 @@ def _parser() -> argparse.ArgumentParser:
         "--dry-run", action="store_true", help="print the table of tensors and write nothing"
     )
     init.add_argument("--quiet", action="store_true", help="say nothing unless something is wrong")
-    init.set_defaults(parser=init)
+    commands.add_parser(
+        "selfcheck",
+        help="compare the exact streams with the backends that are installed",
+        description="Compare the exact streams with the backends that are installed.",
+        epilog="exit codes: 0 nothing differs; 1 something does",
+    )
     return parser
 
 
@@ -112,9 +118,9 @@ def _threads(text: str) -> int:
         count = int(text)
     except ValueError:
         count = 0
-    # The upper end only keeps a slip of the finger from asking the system for millions of threads.
-    if not 1 <= count <= 4096:
-        raise argparse.ArgumentTypeError(f"must be an integer in 1..4096. Received: {text[:80]}")
+    # The range of `set_num_threads`.
+    if not 1 <= count <= 1024:
+        raise argparse.ArgumentTypeError(f"must be an integer in 1..1024. Received: {text[:80]}")
     return count
 
 

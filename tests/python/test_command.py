@@ -12,6 +12,7 @@ import stat
 import subprocess
 import sys
 import time
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ import safetensors.numpy
 
 import seedbed
 from seedbed import initializers
+from seedbed._checkpoint import write_checkpoint
 from seedbed._cli import main
+from seedbed._spec import parse_specification
 from seedbed.random import fold_in
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -237,7 +240,7 @@ def test_lines_of_progress_when_it_is_not_a_terminal(
         (["init", "{spec}"], "-o/--output"),
         (
             ["init", "{spec}", "-o", "{dir}/o", "--threads", "0"],
-            "--threads: must be an integer in 1..4096. Received: 0",
+            "--threads: must be an integer in 1..1024. Received: 0",
         ),
         (["init", "{spec}", "-o", "{dir}/o", "--threads", "two"], "Received: two"),
         (["init", "{spec}", "-o", "{dir}/o", "--thread-count", "2"], "--thread-count"),
@@ -276,6 +279,7 @@ def test_wrong_usage_is_exit_code_2(tmp_path: Path, arguments: list[str], messag
         ),
         ("seed == 1", "is not TOML"),
     ],
+    ids=["no seed", "negative", "unknown init", "refused shape", "not TOML"],
 )
 def test_a_malformed_specification_is_exit_code_2_and_leaves_the_target(
     tmp_path: Path, text: str, message: str
@@ -291,6 +295,15 @@ def test_a_malformed_specification_is_exit_code_2_and_leaves_the_target(
         assert len(done.stderr.splitlines()) == 1
     assert out.read_bytes() == b"before"
     assert sorted(os.listdir(tmp_path)) == ["m.toml", "o.safetensors"]
+
+
+@pytest.mark.parametrize(("same", "code"), [(True, 0), (False, 1)])
+def test_selfcheck_fails_where_a_stream_differs(
+    monkeypatch: pytest.MonkeyPatch, same: bool, code: int
+) -> None:
+    # The comparison itself has its own tests and takes seconds for each backend.
+    monkeypatch.setattr(seedbed, "selfcheck", lambda: same)
+    assert main(["selfcheck"]) == code
 
 
 @pytest.mark.parametrize("name", [".", "missing/o.safetensors", "m.toml/o.safetensors"])
@@ -413,3 +426,37 @@ def test_memory_is_bounded_by_the_chunks_not_the_tensor(tmp_path: Path) -> None:
     )
     # In KiB; the tensor is 400 MB.
     assert int(done.stdout) < 80 * 1024, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("init", "shape", "dtype"),
+    [
+        ('"zeros"', (7, 9), "int8"),
+        ('"ones"', (3, 5, 4), "bool"),
+        ('{ class_name = "Constant", config = { value = [1.0, 2.0, 3.0] } }', (50, 3), "float16"),
+        ('"identity"', (13, 17), "float64"),
+        ('{ class_name = "STFT", config = { side = "real" } }', (8, 1, 5), "float32"),
+        ('{ class_name = "Orthogonal", config = { seed = 3 } }', (9, 14), "bfloat16"),
+        ('{ class_name = "RandomNormal", config = { seed = 3 } }', (4, 3, 11), "float64"),
+        ('{ class_name = "TruncatedNormal", config = { seed = 3 } }', (99,), "float8_e5m2"),
+        ('{ class_name = "RandomUniform", config = { seed = 3 } }', (2, 2, 2, 9), "float8_e4m3fn"),
+        ('{ class_name = "GlorotUniform", config = { seed = 3 } }', (3, 3, 5, 7), "float32"),
+    ],
+)
+@pytest.mark.parametrize("stream", seedbed._core.streams())
+def test_every_initializer_in_small_chunks_is_the_direct_call(
+    tmp_path: Path, init: str, shape: tuple[int, ...], dtype: str, stream: str
+) -> None:
+    specification = parse_specification(
+        f'seed = 1\nstream = "{stream}"\ndtype = "{dtype}"\n[[tensor]]\nname = "w"\n'
+        f"shape = {list(shape)}\ninit = {init}\n".encode(),
+        "m.toml",
+    )
+    identifier = tomllib.loads(f"init = {init}")["init"]
+    with seedbed.use_stream(stream):
+        expected = initializers.get(identifier)(shape, dtype=dtype)
+    path = tmp_path / "m.safetensors"
+    for chunk_bytes in (8, 64, 1 << 20):
+        write_checkpoint(str(path), specification.tensors, {}, chunk_bytes=chunk_bytes)
+        data = path.read_bytes()
+        assert data[8 + int.from_bytes(data[:8], "little") :] == expected.tobytes()
