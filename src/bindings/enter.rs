@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use pyo3::prelude::*;
 use seedbed_core::error::Error;
 use seedbed_core::parallel::Exec;
+use seedbed_core::simd::FloatEnvironment;
 
 use crate::errors::to_exception;
 use crate::threads;
@@ -28,6 +29,8 @@ where
     F: FnOnce(&Exec<'_>) -> Result<(), Error> + Send,
 {
     let pool = if elements >= PARALLEL_FROM { threads::pool(py) } else { None };
+    // What is computed before the kernels run, scales and bounds, decides bits as well.
+    let _environment = FloatEnvironment::standard();
     if elements < DETACH_FROM {
         return work(&Exec::new(None, &|| false)).map_err(|error| to_exception(error, None));
     }

@@ -7,6 +7,7 @@ use seedbed_core::element::OutMut;
 use seedbed_core::error::Error;
 use seedbed_core::init::{self, variance_scaling};
 use seedbed_core::parallel::Exec;
+use seedbed_core::simd::FloatEnvironment;
 
 use crate::buffers::{self, Fresh};
 use crate::enter::enter;
@@ -138,6 +139,8 @@ pub(crate) fn fill_variance_scaling<'py>(
     let request = Request::new(shape, dtype, seed, draw, stream, index)?;
     let (mode, law) = (parse::mode(mode)?, parse::law(distribution)?);
     let fans = fans_of(&request.global, input_axes, output_axes)?;
+    // The variance decides bits as well.
+    let _environment = FloatEnvironment::standard();
     let distribution = variance_scaling::distribution(scale, mode, law, fans)
         .map_err(|error| to_exception(error, None))?;
     sample(py, &request, &distribution, out)

@@ -45,8 +45,8 @@ pub(crate) fn fill<E: Store, D: Sampler<E::Lane>>(
             out: now,
         };
         match bounds {
-            None => run(Plain(job)),
             Some(bounds) => run(Held(job, bounds)),
+            None => run(Plain(job)),
         }
         out = later;
         first = next;
@@ -113,38 +113,26 @@ impl<E: Store, D: Sampler<E::Lane>> Job<'_, E, D> {
         let mut next = blocks.start(self.block);
         let mut out = self.out;
 
-        // Anything but a whole batch goes through this.
+        // What is not a whole batch of `out` is drawn here and copied.
         let mut edge = [MaybeUninit::<E>::uninit(); LARGEST];
         let edge = &mut edge[..batch];
-        if self.skip > 0 {
+        let mut skip = self.skip;
+        while !out.is_empty() {
             let mut ahead = [next; U];
             for u in 1..U {
                 ahead[u] = simd.add_u64(ahead[u - 1], step);
             }
-            batch_of::<E, D, S, HOLD, U>(simd, &blocks, parameters, bounds, ahead, edge);
-            let have = (batch - self.skip).min(out.len());
+            next = simd.add_u64(ahead[U - 1], step);
+            let have = (batch - skip).min(out.len());
             let (now, later) = out.split_at_mut(have);
-            now.copy_from_slice(&edge[self.skip..self.skip + have]);
+            let whole = have == batch;
+            let to = if whole { &mut *now } else { &mut *edge };
+            batch_of::<E, D, S, HOLD, U>(simd, &blocks, parameters, bounds, ahead, to);
+            if !whole {
+                now.copy_from_slice(&edge[skip..skip + have]);
+            }
+            skip = 0;
             out = later;
-            next = simd.add_u64(ahead[U - 1], step);
-        }
-        let mut chunks = out.chunks_exact_mut(batch);
-        for chunk in &mut chunks {
-            let mut ahead = [next; U];
-            for u in 1..U {
-                ahead[u] = simd.add_u64(ahead[u - 1], step);
-            }
-            next = simd.add_u64(ahead[U - 1], step);
-            batch_of::<E, D, S, HOLD, U>(simd, &blocks, parameters, bounds, ahead, chunk);
-        }
-        let rest = chunks.into_remainder();
-        if !rest.is_empty() {
-            let mut ahead = [next; U];
-            for u in 1..U {
-                ahead[u] = simd.add_u64(ahead[u - 1], step);
-            }
-            batch_of::<E, D, S, HOLD, U>(simd, &blocks, parameters, bounds, ahead, edge);
-            rest.copy_from_slice(&edge[..rest.len()]);
         }
     }
 }

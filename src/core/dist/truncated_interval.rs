@@ -51,7 +51,10 @@ macro_rules! candidate {
                 x as Self
             }
             fn place(z: Self, stddev: Self, mean: Self, bounds: Bounds) -> Self {
-                (z * stddev + mean).min(bounds.high as Self).max(bounds.low as Self)
+                // As the vector operations do: a zero takes the sign of a bound that it equals.
+                let (x, low, high) = (z * stddev + mean, bounds.low as Self, bounds.high as Self);
+                let x = if x < high { x } else { high };
+                if x > low { x } else { low }
             }
         }
     };

@@ -14,9 +14,15 @@ use std::sync::OnceLock;
 
 use crate::error::Error;
 
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
 mod environment;
 mod scalar;
 mod slices;
+#[cfg(target_arch = "x86_64")]
+mod sse2;
 
 pub use environment::FloatEnvironment;
 pub(crate) use slices::{as_bits, lend};
@@ -24,7 +30,7 @@ pub(crate) use slices::{as_bits, lend};
 /// An instruction set that kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Isa {
-    /// Portable Rust.
+    /// Portable Rust; on AArch64 the compiler makes NEON instructions of it.
     Scalar,
     /// x86-64's baseline.
     Sse2,
@@ -32,8 +38,6 @@ pub enum Isa {
     Avx2,
     /// AVX-512 F, VL, DQ and BW.
     Avx512,
-    /// AArch64's baseline.
-    Neon,
 }
 
 impl Isa {
@@ -44,13 +48,18 @@ impl Isa {
             Self::Sse2 => "sse2",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
-            Self::Neon => "neon",
         }
     }
 
     /// The instruction sets this machine has, the best last.
     pub fn available() -> Vec<Self> {
-        let all = vec![Self::Scalar];
+        let mut all = vec![Self::Scalar];
+        #[cfg(target_arch = "x86_64")]
+        {
+            all.push(Self::Sse2);
+            all.extend(avx2::Avx2::detect().map(|_| Self::Avx2));
+            all.extend(avx512::Avx512::detect().map(|_| Self::Avx512));
+        }
         all
     }
 }
@@ -103,10 +112,23 @@ pub fn run<K: Kernel>(kernel: K) -> K::Output {
 /// Runs `kernel` with `isa`, or with portable code where the machine lacks it.
 #[inline]
 pub fn run_on<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
-    #[expect(clippy::match_single_binding, reason = "the seat of the vector instruction sets")]
+    #[cfg(target_arch = "x86_64")]
     match isa {
-        _ => kernel.run(scalar::Scalar),
+        Isa::Avx512 => {
+            if let Some(simd) = avx512::Avx512::detect() {
+                return avx512::run(simd, kernel);
+            }
+        }
+        Isa::Avx2 => {
+            if let Some(simd) = avx2::Avx2::detect() {
+                return avx2::run(simd, kernel);
+            }
+        }
+        Isa::Sse2 => return kernel.run(sse2::Sse2::new()),
+        Isa::Scalar => {}
     }
+    let _ = isa;
+    kernel.run(scalar::Scalar)
 }
 
 /// The operations of an instruction set.

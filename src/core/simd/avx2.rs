@@ -1,0 +1,209 @@
+//! AVX2: 8 lanes of 32 bits.
+
+use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
+
+use super::{Kernel, Simd};
+
+/// Proof that the processor has AVX2, FMA and F16C.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Avx2(());
+
+impl Avx2 {
+    /// Looks at the processor.
+    #[inline]
+    pub(super) fn detect() -> Option<Self> {
+        let has = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
+        has.then_some(Self(()))
+    }
+}
+
+/// Runs `kernel` compiled for AVX2, FMA and F16C.
+pub(super) fn run<K: Kernel>(simd: Avx2, kernel: K) -> K::Output {
+    #[target_feature(enable = "avx2,fma,f16c")]
+    fn enabled<K: Kernel>(simd: Avx2, kernel: K) -> K::Output {
+        kernel.run(simd)
+    }
+    // SAFETY: a `Avx2` exists only where the processor has these features.
+    unsafe { enabled(simd, kernel) }
+}
+
+/// Methods that are one intrinsic expression each.
+macro_rules! intrinsics {
+    ($($name:ident($($arg:ident: $t:ident),*) -> $r:ident => $value:expr;)*) => {$(
+        #[inline(always)]
+        fn $name(self, $($arg: Self::$t),*) -> Self::$r {
+            // SAFETY: `self` proves that the processor has AVX2, FMA and F16C; nothing touches memory.
+            unsafe { $value }
+        }
+    )*};
+}
+
+/// Shifts of all lanes by a constant.
+macro_rules! shifts {
+    ($($name:ident($t:ident) => $intrinsic:ident;)*) => {$(
+        #[inline(always)]
+        fn $name<const N: u32>(self, a: Self::$t) -> Self::$t {
+            // SAFETY: as for the other intrinsics.
+            unsafe { $intrinsic(a, _mm_cvtsi32_si128(N as i32)) }
+        }
+    )*};
+}
+
+impl Simd for Avx2 {
+    const LANES: usize = 8;
+    const UNROLL: usize = 2;
+    type F32 = __m256;
+    type U32 = __m256i;
+    type F64 = __m256d;
+    type U64 = __m256i;
+
+    intrinsics! {
+        add_f32(a: F32, b: F32) -> F32 => _mm256_add_ps(a, b);
+        sub_f32(a: F32, b: F32) -> F32 => _mm256_sub_ps(a, b);
+        mul_f32(a: F32, b: F32) -> F32 => _mm256_mul_ps(a, b);
+        div_f32(a: F32, b: F32) -> F32 => _mm256_div_ps(a, b);
+        sqrt_f32(a: F32) -> F32 => _mm256_sqrt_ps(a);
+        min_f32(a: F32, b: F32) -> F32 => _mm256_min_ps(a, b);
+        max_f32(a: F32, b: F32) -> F32 => _mm256_max_ps(a, b);
+        bits_f32(a: F32) -> U32 => _mm256_castps_si256(a);
+        from_bits_f32(a: U32) -> F32 => _mm256_castsi256_ps(a);
+        i32_to_f32(a: U32) -> F32 => _mm256_cvtepi32_ps(a);
+        and_u32(a: U32, b: U32) -> U32 => _mm256_and_si256(a, b);
+        or_u32(a: U32, b: U32) -> U32 => _mm256_or_si256(a, b);
+        xor_u32(a: U32, b: U32) -> U32 => _mm256_xor_si256(a, b);
+        add_u32(a: U32, b: U32) -> U32 => _mm256_add_epi32(a, b);
+        sub_u32(a: U32, b: U32) -> U32 => _mm256_sub_epi32(a, b);
+        and_u64(a: U64, b: U64) -> U64 => _mm256_and_si256(a, b);
+        or_u64(a: U64, b: U64) -> U64 => _mm256_or_si256(a, b);
+        xor_u64(a: U64, b: U64) -> U64 => _mm256_xor_si256(a, b);
+        add_u64(a: U64, b: U64) -> U64 => _mm256_add_epi64(a, b);
+        sub_u64(a: U64, b: U64) -> U64 => _mm256_sub_epi64(a, b);
+        mul_low_u64(a: U64, b: U64) -> U64 => _mm256_mul_epu32(a, b);
+        add_f64(a: F64, b: F64) -> F64 => _mm256_add_pd(a, b);
+        sub_f64(a: F64, b: F64) -> F64 => _mm256_sub_pd(a, b);
+        mul_f64(a: F64, b: F64) -> F64 => _mm256_mul_pd(a, b);
+        div_f64(a: F64, b: F64) -> F64 => _mm256_div_pd(a, b);
+        sqrt_f64(a: F64) -> F64 => _mm256_sqrt_pd(a);
+        min_f64(a: F64, b: F64) -> F64 => _mm256_min_pd(a, b);
+        max_f64(a: F64, b: F64) -> F64 => _mm256_max_pd(a, b);
+        bits_f64(a: F64) -> U64 => _mm256_castpd_si256(a);
+        from_bits_f64(a: U64) -> F64 => _mm256_castsi256_pd(a);
+        mul_add_f32(a: F32, b: F32, c: F32) -> F32 => _mm256_fmadd_ps(a, b, c);
+        mul_add_f64(a: F64, b: F64, c: F64) -> F64 => _mm256_fmadd_pd(a, b, c);
+        select_lt_i32(a: U32, b: U32, x: U32, y: U32) -> U32
+            => _mm256_blendv_epi8(y, x, _mm256_cmpgt_epi32(b, a));
+        f32_to_f16_bits(a: F32) -> U32
+            => _mm256_cvtepu16_epi32(_mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(a));
+        swap_xor_low(product: U64, a: U64, b: U64) -> U64 => {
+            let swapped = _mm256_shuffle_epi32::<0b10_11_00_01>(product);
+            let mixed = _mm256_xor_si256(swapped, _mm256_xor_si256(a, b));
+            _mm256_blend_epi32::<0b1010_1010>(mixed, swapped)
+        };
+        block_numbers() -> U64 => _mm256_setr_epi64x(0, 2, 1, 3);
+    }
+
+    shifts! {
+        shl_u32(U32) => _mm256_sll_epi32;
+        shr_u32(U32) => _mm256_srl_epi32;
+        sar_i32(U32) => _mm256_sra_epi32;
+        shl_u64(U64) => _mm256_sll_epi64;
+        shr_u64(U64) => _mm256_srl_epi64;
+    }
+
+    #[inline(always)]
+    fn splat_f32(self, x: f32) -> __m256 {
+        // SAFETY: as for the other intrinsics.
+        unsafe { _mm256_set1_ps(x) }
+    }
+    #[inline(always)]
+    fn splat_u32(self, x: u32) -> __m256i {
+        // SAFETY: as for the other intrinsics.
+        unsafe { _mm256_set1_epi32(x as i32) }
+    }
+    #[inline(always)]
+    fn splat_f64(self, x: f64) -> __m256d {
+        // SAFETY: as for the other intrinsics.
+        unsafe { _mm256_set1_pd(x) }
+    }
+    #[inline(always)]
+    fn splat_u64(self, x: u64) -> __m256i {
+        // SAFETY: as for the other intrinsics.
+        unsafe { _mm256_set1_epi64x(x as i64) }
+    }
+    #[inline(always)]
+    fn u64_as_u32(self, a: __m256i) -> __m256i {
+        a
+    }
+
+    #[inline(always)]
+    fn load_f32(self, from: &[f32]) -> __m256 {
+        let from = &from[..Self::LANES];
+        // SAFETY: `from` has as many elements as are read; alignment is not needed.
+        unsafe { _mm256_loadu_ps(from.as_ptr()) }
+    }
+    #[inline(always)]
+    fn store_f32(self, a: __m256, to: &mut [MaybeUninit<f32>]) {
+        let to = &mut to[..Self::LANES];
+        // SAFETY: `to` has as many elements as are written; alignment is not needed.
+        unsafe { _mm256_storeu_ps(to.as_mut_ptr().cast(), a) }
+    }
+    #[inline(always)]
+    fn load_f64(self, from: &[f64]) -> __m256d {
+        let from = &from[..Self::LANES / 2];
+        // SAFETY: `from` has as many elements as are read; alignment is not needed.
+        unsafe { _mm256_loadu_pd(from.as_ptr()) }
+    }
+    #[inline(always)]
+    fn store_f64(self, a: __m256d, to: &mut [MaybeUninit<f64>]) {
+        let to = &mut to[..Self::LANES / 2];
+        // SAFETY: `to` has as many elements as are written; alignment is not needed.
+        unsafe { _mm256_storeu_pd(to.as_mut_ptr().cast(), a) }
+    }
+
+    #[inline(always)]
+    fn deinterleave_u32(self, a: __m256i, b: __m256i) -> (__m256i, __m256i) {
+        // SAFETY: as for the other intrinsics.
+        unsafe {
+            let (a, b) = (_mm256_castsi256_ps(a), _mm256_castsi256_ps(b));
+            (
+                _mm256_castps_si256(_mm256_shuffle_ps::<0b10_00_10_00>(a, b)),
+                _mm256_castps_si256(_mm256_shuffle_ps::<0b11_01_11_01>(a, b)),
+            )
+        }
+    }
+    #[inline(always)]
+    fn interleave_f32(self, even: __m256, odd: __m256) -> (__m256, __m256) {
+        // SAFETY: as for the other intrinsics.
+        unsafe { (_mm256_unpacklo_ps(even, odd), _mm256_unpackhi_ps(even, odd)) }
+    }
+    #[inline(always)]
+    fn interleave_u64(self, a: __m256i, b: __m256i) -> (__m256i, __m256i) {
+        // SAFETY: as for the other intrinsics.
+        unsafe { (_mm256_unpacklo_epi64(a, b), _mm256_unpackhi_epi64(a, b)) }
+    }
+    #[inline(always)]
+    fn store_u16(self, a: __m256i, b: __m256i, to: &mut [MaybeUninit<u16>]) {
+        let to = &mut to[..2 * Self::LANES];
+        // SAFETY: `to` has the 16 elements that are written; alignment is not needed.
+        unsafe {
+            // Packing works within 128 bits: put the four quarters in order.
+            let both = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(a, b));
+            _mm256_storeu_si256(to.as_mut_ptr().cast(), both);
+        }
+    }
+    #[inline(always)]
+    fn store_u8(self, [a, b, c, d]: [__m256i; 4], to: &mut [MaybeUninit<u8>]) {
+        let to = &mut to[..4 * Self::LANES];
+        // SAFETY: `to` has the 32 elements that are written; alignment is not needed.
+        unsafe {
+            let all = _mm256_packus_epi16(_mm256_packus_epi32(a, b), _mm256_packus_epi32(c, d));
+            // Groups of 4 bytes lie as a0 b0 c0 d0 a1 b1 c1 d1.
+            let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+            let all = _mm256_permutevar8x32_epi32(all, order);
+            _mm256_storeu_si256(to.as_mut_ptr().cast(), all);
+        }
+    }
+}

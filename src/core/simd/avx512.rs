@@ -1,0 +1,209 @@
+//! AVX-512: 16 lanes of 32 bits.
+
+use std::arch::x86_64::*;
+use std::mem::MaybeUninit;
+
+use super::{Kernel, Simd};
+
+/// Proof that the processor has AVX-512 F, VL, DQ and BW, and F16C.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Avx512(());
+
+impl Avx512 {
+    /// Looks at the processor.
+    #[inline]
+    pub(super) fn detect() -> Option<Self> {
+        let has = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
+        has.then_some(Self(()))
+    }
+}
+
+/// Runs `kernel` compiled for AVX-512 F, VL, DQ and BW, and F16C.
+pub(super) fn run<K: Kernel>(simd: Avx512, kernel: K) -> K::Output {
+    #[target_feature(enable = "avx512f,avx512vl,avx512dq,avx512bw,avx2,fma,f16c")]
+    fn enabled<K: Kernel>(simd: Avx512, kernel: K) -> K::Output {
+        kernel.run(simd)
+    }
+    // SAFETY: a `Avx512` exists only where the processor has these features.
+    unsafe { enabled(simd, kernel) }
+}
+
+/// Methods that are one intrinsic expression each.
+macro_rules! intrinsics {
+    ($($name:ident($($arg:ident: $t:ident),*) -> $r:ident => $value:expr;)*) => {$(
+        #[inline(always)]
+        fn $name(self, $($arg: Self::$t),*) -> Self::$r {
+            // SAFETY: `self` proves that the processor has AVX-512 F, VL, DQ and BW, and F16C; nothing touches memory.
+            unsafe { $value }
+        }
+    )*};
+}
+
+/// Shifts of all lanes by a constant.
+macro_rules! shifts {
+    ($($name:ident($t:ident) => $intrinsic:ident;)*) => {$(
+        #[inline(always)]
+        fn $name<const N: u32>(self, a: Self::$t) -> Self::$t {
+            // SAFETY: as for the other intrinsics.
+            unsafe { $intrinsic(a, _mm_cvtsi32_si128(N as i32)) }
+        }
+    )*};
+}
+
+impl Simd for Avx512 {
+    const LANES: usize = 16;
+    const UNROLL: usize = 4;
+    type F32 = __m512;
+    type U32 = __m512i;
+    type F64 = __m512d;
+    type U64 = __m512i;
+
+    intrinsics! {
+        add_f32(a: F32, b: F32) -> F32 => _mm512_add_ps(a, b);
+        sub_f32(a: F32, b: F32) -> F32 => _mm512_sub_ps(a, b);
+        mul_f32(a: F32, b: F32) -> F32 => _mm512_mul_ps(a, b);
+        div_f32(a: F32, b: F32) -> F32 => _mm512_div_ps(a, b);
+        sqrt_f32(a: F32) -> F32 => _mm512_sqrt_ps(a);
+        min_f32(a: F32, b: F32) -> F32 => _mm512_min_ps(a, b);
+        max_f32(a: F32, b: F32) -> F32 => _mm512_max_ps(a, b);
+        bits_f32(a: F32) -> U32 => _mm512_castps_si512(a);
+        from_bits_f32(a: U32) -> F32 => _mm512_castsi512_ps(a);
+        i32_to_f32(a: U32) -> F32 => _mm512_cvtepi32_ps(a);
+        and_u32(a: U32, b: U32) -> U32 => _mm512_and_si512(a, b);
+        or_u32(a: U32, b: U32) -> U32 => _mm512_or_si512(a, b);
+        xor_u32(a: U32, b: U32) -> U32 => _mm512_xor_si512(a, b);
+        add_u32(a: U32, b: U32) -> U32 => _mm512_add_epi32(a, b);
+        sub_u32(a: U32, b: U32) -> U32 => _mm512_sub_epi32(a, b);
+        and_u64(a: U64, b: U64) -> U64 => _mm512_and_si512(a, b);
+        or_u64(a: U64, b: U64) -> U64 => _mm512_or_si512(a, b);
+        xor_u64(a: U64, b: U64) -> U64 => _mm512_xor_si512(a, b);
+        add_u64(a: U64, b: U64) -> U64 => _mm512_add_epi64(a, b);
+        sub_u64(a: U64, b: U64) -> U64 => _mm512_sub_epi64(a, b);
+        mul_low_u64(a: U64, b: U64) -> U64 => _mm512_mul_epu32(a, b);
+        add_f64(a: F64, b: F64) -> F64 => _mm512_add_pd(a, b);
+        sub_f64(a: F64, b: F64) -> F64 => _mm512_sub_pd(a, b);
+        mul_f64(a: F64, b: F64) -> F64 => _mm512_mul_pd(a, b);
+        div_f64(a: F64, b: F64) -> F64 => _mm512_div_pd(a, b);
+        sqrt_f64(a: F64) -> F64 => _mm512_sqrt_pd(a);
+        min_f64(a: F64, b: F64) -> F64 => _mm512_min_pd(a, b);
+        max_f64(a: F64, b: F64) -> F64 => _mm512_max_pd(a, b);
+        bits_f64(a: F64) -> U64 => _mm512_castpd_si512(a);
+        from_bits_f64(a: U64) -> F64 => _mm512_castsi512_pd(a);
+        mul_add_f32(a: F32, b: F32, c: F32) -> F32 => _mm512_fmadd_ps(a, b, c);
+        mul_add_f64(a: F64, b: F64, c: F64) -> F64 => _mm512_fmadd_pd(a, b, c);
+        select_lt_i32(a: U32, b: U32, x: U32, y: U32) -> U32
+            => _mm512_mask_blend_epi32(_mm512_cmplt_epi32_mask(a, b), y, x);
+        f32_to_f16_bits(a: F32) -> U32
+            => _mm512_cvtepu16_epi32(_mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(a));
+        xor3_u64(a: U64, b: U64, c: U64) -> U64 => _mm512_ternarylogic_epi64::<0x96>(a, b, c);
+        swap_xor_low(product: U64, a: U64, b: U64) -> U64
+            => _mm512_mask_ternarylogic_epi32::<0x96>(
+                _mm512_ror_epi64::<32>(product), 0x5555, a, b);
+        block_numbers() -> U64 => _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
+    }
+
+    shifts! {
+        shl_u32(U32) => _mm512_sll_epi32;
+        shr_u32(U32) => _mm512_srl_epi32;
+        sar_i32(U32) => _mm512_sra_epi32;
+        shl_u64(U64) => _mm512_sll_epi64;
+        shr_u64(U64) => _mm512_srl_epi64;
+    }
+
+    #[inline(always)]
+    fn splat_f32(self, x: f32) -> __m512 {
+        // SAFETY: as for the other intrinsics.
+        unsafe { _mm512_set1_ps(x) }
+    }
+    #[inline(always)]
+    fn splat_u32(self, x: u32) -> __m512i {
+        // SAFETY: as for the other intrinsics.
+        unsafe { _mm512_set1_epi32(x as i32) }
+    }
+    #[inline(always)]
+    fn splat_f64(self, x: f64) -> __m512d {
+        // SAFETY: as for the other intrinsics.
+        unsafe { _mm512_set1_pd(x) }
+    }
+    #[inline(always)]
+    fn splat_u64(self, x: u64) -> __m512i {
+        // SAFETY: as for the other intrinsics.
+        unsafe { _mm512_set1_epi64(x as i64) }
+    }
+    #[inline(always)]
+    fn u64_as_u32(self, a: __m512i) -> __m512i {
+        a
+    }
+
+    #[inline(always)]
+    fn load_f32(self, from: &[f32]) -> __m512 {
+        let from = &from[..Self::LANES];
+        // SAFETY: `from` has as many elements as are read; alignment is not needed.
+        unsafe { _mm512_loadu_ps(from.as_ptr()) }
+    }
+    #[inline(always)]
+    fn store_f32(self, a: __m512, to: &mut [MaybeUninit<f32>]) {
+        let to = &mut to[..Self::LANES];
+        // SAFETY: `to` has as many elements as are written; alignment is not needed.
+        unsafe { _mm512_storeu_ps(to.as_mut_ptr().cast(), a) }
+    }
+    #[inline(always)]
+    fn load_f64(self, from: &[f64]) -> __m512d {
+        let from = &from[..Self::LANES / 2];
+        // SAFETY: `from` has as many elements as are read; alignment is not needed.
+        unsafe { _mm512_loadu_pd(from.as_ptr()) }
+    }
+    #[inline(always)]
+    fn store_f64(self, a: __m512d, to: &mut [MaybeUninit<f64>]) {
+        let to = &mut to[..Self::LANES / 2];
+        // SAFETY: `to` has as many elements as are written; alignment is not needed.
+        unsafe { _mm512_storeu_pd(to.as_mut_ptr().cast(), a) }
+    }
+
+    #[inline(always)]
+    fn deinterleave_u32(self, a: __m512i, b: __m512i) -> (__m512i, __m512i) {
+        // SAFETY: as for the other intrinsics.
+        unsafe {
+            let (a, b) = (_mm512_castsi512_ps(a), _mm512_castsi512_ps(b));
+            (
+                _mm512_castps_si512(_mm512_shuffle_ps::<0b10_00_10_00>(a, b)),
+                _mm512_castps_si512(_mm512_shuffle_ps::<0b11_01_11_01>(a, b)),
+            )
+        }
+    }
+    #[inline(always)]
+    fn interleave_f32(self, even: __m512, odd: __m512) -> (__m512, __m512) {
+        // SAFETY: as for the other intrinsics.
+        unsafe { (_mm512_unpacklo_ps(even, odd), _mm512_unpackhi_ps(even, odd)) }
+    }
+    #[inline(always)]
+    fn interleave_u64(self, a: __m512i, b: __m512i) -> (__m512i, __m512i) {
+        // SAFETY: as for the other intrinsics.
+        unsafe { (_mm512_unpacklo_epi64(a, b), _mm512_unpackhi_epi64(a, b)) }
+    }
+    #[inline(always)]
+    fn store_u16(self, a: __m512i, b: __m512i, to: &mut [MaybeUninit<u16>]) {
+        let to = &mut to[..2 * Self::LANES];
+        // SAFETY: `to` has the 32 elements that are written; alignment is not needed.
+        unsafe {
+            let both = _mm512_inserti64x4::<1>(
+                _mm512_castsi256_si512(_mm512_cvtepi32_epi16(a)),
+                _mm512_cvtepi32_epi16(b),
+            );
+            _mm512_storeu_si512(to.as_mut_ptr().cast(), both);
+        }
+    }
+    #[inline(always)]
+    fn store_u8(self, a: [__m512i; 4], to: &mut [MaybeUninit<u8>]) {
+        for (a, to) in a.into_iter().zip(to[..4 * Self::LANES].chunks_exact_mut(Self::LANES)) {
+            // SAFETY: `to` has the 16 elements that are written; alignment is not needed.
+            unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(a)) }
+        }
+    }
+}

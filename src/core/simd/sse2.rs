@@ -1,0 +1,224 @@
+//! SSE2, the baseline of x86-64: 4 lanes of 32 bits.
+
+use std::arch::x86_64::*;
+use std::array::from_fn;
+use std::mem::{MaybeUninit, transmute};
+
+use super::Simd;
+
+/// Proof that the processor has SSE2, as every x86-64 does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sse2(());
+
+impl Sse2 {
+    /// Every x86-64 has it.
+    #[inline]
+    pub(super) fn new() -> Self {
+        Self(())
+    }
+}
+
+/// Methods that are one intrinsic expression each.
+macro_rules! intrinsics {
+    ($($name:ident($($arg:ident: $t:ident),*) -> $r:ident => $value:expr;)*) => {$(
+        #[inline(always)]
+        fn $name(self, $($arg: Self::$t),*) -> Self::$r {
+            // SAFETY: `self` proves that the processor has SSE2, as every x86-64 does; nothing touches memory.
+            unsafe { $value }
+        }
+    )*};
+}
+
+/// Shifts of all lanes by a constant.
+macro_rules! shifts {
+    ($($name:ident($t:ident) => $intrinsic:ident;)*) => {$(
+        #[inline(always)]
+        fn $name<const N: u32>(self, a: Self::$t) -> Self::$t {
+            // SAFETY: as for the other intrinsics.
+            unsafe { $intrinsic(a, _mm_cvtsi32_si128(N as i32)) }
+        }
+    )*};
+}
+
+impl Simd for Sse2 {
+    const LANES: usize = 4;
+    const UNROLL: usize = 2;
+    type F32 = __m128;
+    type U32 = __m128i;
+    type F64 = __m128d;
+    type U64 = __m128i;
+
+    intrinsics! {
+        add_f32(a: F32, b: F32) -> F32 => _mm_add_ps(a, b);
+        sub_f32(a: F32, b: F32) -> F32 => _mm_sub_ps(a, b);
+        mul_f32(a: F32, b: F32) -> F32 => _mm_mul_ps(a, b);
+        div_f32(a: F32, b: F32) -> F32 => _mm_div_ps(a, b);
+        sqrt_f32(a: F32) -> F32 => _mm_sqrt_ps(a);
+        min_f32(a: F32, b: F32) -> F32 => _mm_min_ps(a, b);
+        max_f32(a: F32, b: F32) -> F32 => _mm_max_ps(a, b);
+        bits_f32(a: F32) -> U32 => _mm_castps_si128(a);
+        from_bits_f32(a: U32) -> F32 => _mm_castsi128_ps(a);
+        i32_to_f32(a: U32) -> F32 => _mm_cvtepi32_ps(a);
+        and_u32(a: U32, b: U32) -> U32 => _mm_and_si128(a, b);
+        or_u32(a: U32, b: U32) -> U32 => _mm_or_si128(a, b);
+        xor_u32(a: U32, b: U32) -> U32 => _mm_xor_si128(a, b);
+        add_u32(a: U32, b: U32) -> U32 => _mm_add_epi32(a, b);
+        sub_u32(a: U32, b: U32) -> U32 => _mm_sub_epi32(a, b);
+        and_u64(a: U64, b: U64) -> U64 => _mm_and_si128(a, b);
+        or_u64(a: U64, b: U64) -> U64 => _mm_or_si128(a, b);
+        xor_u64(a: U64, b: U64) -> U64 => _mm_xor_si128(a, b);
+        add_u64(a: U64, b: U64) -> U64 => _mm_add_epi64(a, b);
+        sub_u64(a: U64, b: U64) -> U64 => _mm_sub_epi64(a, b);
+        mul_low_u64(a: U64, b: U64) -> U64 => _mm_mul_epu32(a, b);
+        add_f64(a: F64, b: F64) -> F64 => _mm_add_pd(a, b);
+        sub_f64(a: F64, b: F64) -> F64 => _mm_sub_pd(a, b);
+        mul_f64(a: F64, b: F64) -> F64 => _mm_mul_pd(a, b);
+        div_f64(a: F64, b: F64) -> F64 => _mm_div_pd(a, b);
+        sqrt_f64(a: F64) -> F64 => _mm_sqrt_pd(a);
+        min_f64(a: F64, b: F64) -> F64 => _mm_min_pd(a, b);
+        max_f64(a: F64, b: F64) -> F64 => _mm_max_pd(a, b);
+        bits_f64(a: F64) -> U64 => _mm_castpd_si128(a);
+        from_bits_f64(a: U64) -> F64 => _mm_castsi128_pd(a);
+        select_lt_i32(a: U32, b: U32, x: U32, y: U32) -> U32 => {
+            let mask = _mm_cmplt_epi32(a, b);
+            _mm_or_si128(_mm_and_si128(mask, x), _mm_andnot_si128(mask, y))
+        };
+        swap_xor_low(product: U64, a: U64, b: U64) -> U64 => {
+            let swapped = _mm_shuffle_epi32::<0b10_11_00_01>(product);
+            let low = _mm_set1_epi64x(0xffff_ffff);
+            _mm_xor_si128(swapped, _mm_and_si128(low, _mm_xor_si128(a, b)))
+        };
+        block_numbers() -> U64 => _mm_set_epi64x(1, 0);
+    }
+
+    shifts! {
+        shl_u32(U32) => _mm_sll_epi32;
+        shr_u32(U32) => _mm_srl_epi32;
+        sar_i32(U32) => _mm_sra_epi32;
+        shl_u64(U64) => _mm_sll_epi64;
+        shr_u64(U64) => _mm_srl_epi64;
+    }
+
+    #[inline(always)]
+    fn splat_f32(self, x: f32) -> __m128 {
+        // SAFETY: as for the other intrinsics.
+        unsafe { _mm_set1_ps(x) }
+    }
+    #[inline(always)]
+    fn splat_u32(self, x: u32) -> __m128i {
+        // SAFETY: as for the other intrinsics.
+        unsafe { _mm_set1_epi32(x as i32) }
+    }
+    #[inline(always)]
+    fn splat_f64(self, x: f64) -> __m128d {
+        // SAFETY: as for the other intrinsics.
+        unsafe { _mm_set1_pd(x) }
+    }
+    #[inline(always)]
+    fn splat_u64(self, x: u64) -> __m128i {
+        // SAFETY: as for the other intrinsics.
+        unsafe { _mm_set1_epi64x(x as i64) }
+    }
+    #[inline(always)]
+    fn u64_as_u32(self, a: __m128i) -> __m128i {
+        a
+    }
+
+    #[inline(always)]
+    fn load_f32(self, from: &[f32]) -> __m128 {
+        let from = &from[..Self::LANES];
+        // SAFETY: `from` has as many elements as are read; alignment is not needed.
+        unsafe { _mm_loadu_ps(from.as_ptr()) }
+    }
+    #[inline(always)]
+    fn store_f32(self, a: __m128, to: &mut [MaybeUninit<f32>]) {
+        let to = &mut to[..Self::LANES];
+        // SAFETY: `to` has as many elements as are written; alignment is not needed.
+        unsafe { _mm_storeu_ps(to.as_mut_ptr().cast(), a) }
+    }
+    #[inline(always)]
+    fn load_f64(self, from: &[f64]) -> __m128d {
+        let from = &from[..Self::LANES / 2];
+        // SAFETY: `from` has as many elements as are read; alignment is not needed.
+        unsafe { _mm_loadu_pd(from.as_ptr()) }
+    }
+    #[inline(always)]
+    fn store_f64(self, a: __m128d, to: &mut [MaybeUninit<f64>]) {
+        let to = &mut to[..Self::LANES / 2];
+        // SAFETY: `to` has as many elements as are written; alignment is not needed.
+        unsafe { _mm_storeu_pd(to.as_mut_ptr().cast(), a) }
+    }
+
+    #[inline(always)]
+    fn mul_add_f32(self, a: __m128, b: __m128, c: __m128) -> __m128 {
+        // SAFETY: vectors and arrays of the same lanes have the same size and no invalid bits.
+        let [a, b, c] = unsafe { transmute::<[__m128; 3], [[f32; 4]; 3]>([a, b, c]) };
+        let fused: [f32; 4] = from_fn(|i| a[i].mul_add(b[i], c[i]));
+        // SAFETY: as above.
+        unsafe { transmute(fused) }
+    }
+    #[inline(always)]
+    fn mul_add_f64(self, a: __m128d, b: __m128d, c: __m128d) -> __m128d {
+        // SAFETY: as above.
+        let [a, b, c] = unsafe { transmute::<[__m128d; 3], [[f64; 2]; 3]>([a, b, c]) };
+        let fused: [f64; 2] = from_fn(|i| a[i].mul_add(b[i], c[i]));
+        // SAFETY: as above.
+        unsafe { transmute(fused) }
+    }
+    /// Without F16C: normal results round as integers, subnormal ones by adding a power of two.
+    #[inline(always)]
+    fn f32_to_f16_bits(self, a: __m128) -> __m128i {
+        let bits = self.bits_f32(a);
+        let sign = self.shl_u32::<15>(self.shr_u32::<31>(bits));
+        let magnitude = self.and_u32(bits, self.splat_u32(0x7fff_ffff));
+        let odd = self.and_u32(self.shr_u32::<13>(magnitude), self.splat_u32(1));
+        let rounded = self.add_u32(magnitude, self.add_u32(odd, self.splat_u32(0xfff)));
+        let normal = self.sub_u32(self.shr_u32::<13>(rounded), self.splat_u32(112 << 10));
+        // The unit in the last place of 0.5 is 2^-24, float16's smallest number.
+        let half = self.splat_f32(0.5);
+        let sum = self.bits_f32(self.add_f32(self.from_bits_f32(magnitude), half));
+        let subnormal = self.sub_u32(sum, self.bits_f32(half));
+        let smallest_normal = self.splat_u32(113 << 23);
+        self.or_u32(sign, self.select_lt_i32(magnitude, smallest_normal, subnormal, normal))
+    }
+    #[inline(always)]
+    fn deinterleave_u32(self, a: __m128i, b: __m128i) -> (__m128i, __m128i) {
+        // SAFETY: as for the other intrinsics.
+        unsafe {
+            let (a, b) = (_mm_castsi128_ps(a), _mm_castsi128_ps(b));
+            (
+                _mm_castps_si128(_mm_shuffle_ps::<0b10_00_10_00>(a, b)),
+                _mm_castps_si128(_mm_shuffle_ps::<0b11_01_11_01>(a, b)),
+            )
+        }
+    }
+    #[inline(always)]
+    fn interleave_f32(self, even: __m128, odd: __m128) -> (__m128, __m128) {
+        // SAFETY: as for the other intrinsics.
+        unsafe { (_mm_unpacklo_ps(even, odd), _mm_unpackhi_ps(even, odd)) }
+    }
+    #[inline(always)]
+    fn interleave_u64(self, a: __m128i, b: __m128i) -> (__m128i, __m128i) {
+        // SAFETY: as for the other intrinsics.
+        unsafe { (_mm_unpacklo_epi64(a, b), _mm_unpackhi_epi64(a, b)) }
+    }
+    #[inline(always)]
+    fn store_u16(self, a: __m128i, b: __m128i, to: &mut [MaybeUninit<u16>]) {
+        let to = &mut to[..2 * Self::LANES];
+        // SAFETY: `to` has the 8 elements that are written; alignment is not needed.
+        unsafe {
+            // SSE2 packs with signed saturation: extend bit 15 so that nothing saturates.
+            let extend = |x| _mm_srai_epi32::<16>(_mm_slli_epi32::<16>(x));
+            _mm_storeu_si128(to.as_mut_ptr().cast(), _mm_packs_epi32(extend(a), extend(b)));
+        }
+    }
+    #[inline(always)]
+    fn store_u8(self, [a, b, c, d]: [__m128i; 4], to: &mut [MaybeUninit<u8>]) {
+        let to = &mut to[..4 * Self::LANES];
+        // SAFETY: `to` has the 16 elements that are written; alignment is not needed.
+        unsafe {
+            let all = _mm_packus_epi16(_mm_packs_epi32(a, b), _mm_packs_epi32(c, d));
+            _mm_storeu_si128(to.as_mut_ptr().cast(), all);
+        }
+    }
+}
