@@ -7,8 +7,9 @@ always draw 0, so that it repeats its values; a generator counts its draws.
 from __future__ import annotations
 
 import operator
+import os
 import re
-from threading import Lock
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -19,11 +20,15 @@ if TYPE_CHECKING:
 _SEED_END: Final = 1 << 64
 _DRAW_END: Final = 1 << 32
 
-# Keras' generators have no lock of their own.
-_foreign_lock: Final = Lock()
+# Guards the state of every generator; Keras' have no lock of their own. A fork waits for it, so
+# that no child inherits it taken by a thread that the child does not have.
+_lock: Final = RLock()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release
+    )
 
 _name_counts: Final[dict[str, int]] = {}
-_name_lock: Final = Lock()
 
 
 @runtime_checkable
@@ -63,12 +68,11 @@ class SeedGenerator:
         else:
             raise ValueError(f"Argument `seed` must be an integer. Received: seed={seed}")
         self._draw = 0
-        self._lock = Lock()
 
     @property
     def state(self) -> npt.NDArray[np.unsignedinteger[Any]]:
         """What `next` will return: the array `[seed, number of the draw]`, a copy."""
-        with self._lock:
+        with _lock:
             return _state_array(self._seed, self._draw)
 
     def next(self, ordered: bool = True) -> npt.NDArray[np.unsignedinteger[Any]]:
@@ -83,7 +87,7 @@ class SeedGenerator:
         return _state_array(*self._advance(ordered))
 
     def _advance(self, ordered: bool = True) -> tuple[int, int]:
-        with self._lock:
+        with _lock:
             seed, draw = self._seed, self._draw
             if draw >= _DRAW_END:
                 raise OverflowError(
@@ -104,14 +108,6 @@ class SeedGenerator:
     def from_config(cls, config: dict[str, Any]) -> Self:
         """The generator that `get_config` described."""
         return cls(**config)
-
-    def __getstate__(self) -> dict[str, Any]:
-        with self._lock:
-            return {key: value for key, value in vars(self).items() if key != "_lock"}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._lock = Lock()
 
 
 def make_default_seed() -> int:
@@ -141,7 +137,7 @@ def resolve_seed(seed: object) -> tuple[int, int]:
     if seed is None:
         return make_default_seed(), 0
     if isinstance(seed, SupportsNext) and not isinstance(seed, type):
-        with _foreign_lock:
+        with _lock:
             value = seed.next()
         return _foreign_state(value)
     raise ValueError(
@@ -211,7 +207,7 @@ def _foreign_state(value: Any) -> tuple[int, int]:
 def _unique_name(prefix: str) -> str:
     """`seed_generator`, `seed_generator_1`, ..: Keras' automatic names."""
     snake = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", prefix).lower()
-    with _name_lock:
+    with _lock:
         count = _name_counts.get(snake, 0)
         _name_counts[snake] = count + 1
     return f"{snake}_{count}" if count else snake

@@ -26,9 +26,6 @@ const LINE: usize = 64;
 /// A huge page of x86-64 and of AArch64 with 4 KiB pages.
 const HUGE_PAGE: usize = 2 << 20;
 
-/// The most dimensions an array can have (`NPY_MAXDIMS` of NumPy 2).
-const MOST_DIMENSIONS: usize = 64;
-
 /// Memory that Rust allocated; the base object of the array that shows it.
 #[pyclass(frozen, module = "seedbed._core")]
 pub(crate) struct Memory {
@@ -79,14 +76,8 @@ impl Fresh {
     /// Uninitialized memory for a C-contiguous array.
     ///
     /// # Errors
-    /// `ValueError` for more bytes or dimensions than NumPy can have; `MemoryError`.
+    /// `ValueError` for more bytes than NumPy can have; `MemoryError`.
     pub(crate) fn new(shape: Vec<usize>, dtype: DType) -> PyResult<Self> {
-        if shape.len() > MOST_DIMENSIONS {
-            return Err(PyValueError::new_err(format!(
-                "`shape` must have at most {MOST_DIMENSIONS} dimensions. Received: {} dimensions",
-                shape.len()
-            )));
-        }
         // As NumPy, count empty dimensions as 1: strides have to fit as well.
         let bytes = shape
             .iter()

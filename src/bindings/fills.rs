@@ -49,7 +49,7 @@ fn sample<'py>(
     out: Option<Argument<'_, 'py>>,
 ) -> PyResult<Bound<'py, PyAny>> {
     let Request { stream, key, block, .. } = request;
-    fill(py, request, out, block.len(), |view, exec| {
+    fill(py, request, out, stream.reach(block), |view, exec| {
         stream.fill(distribution, *key, block, view, exec)
     })
 }

@@ -14,6 +14,12 @@ use seedbed_core::stream::{self, Key, Stream};
 use crate::errors::to_exception;
 use crate::{dtypes, index};
 
+/// The most dimensions an array can have (`NPY_MAXDIMS` of NumPy 2).
+const MOST_DIMENSIONS: usize = 64;
+
+/// How many characters of what was received an error shows.
+const LONGEST: usize = 300;
+
 /// Which numbers are wanted, as the arguments that every fill has describe them.
 pub(crate) struct Request {
     /// The shape of the whole tensor.
@@ -56,25 +62,38 @@ impl Request {
 /// A tensor's shape.
 ///
 /// # Errors
-/// `ValueError` if `from` is not an iterable of integers >= 0 that fit an `isize`.
+/// `ValueError` if `from` is not an iterable of integers >= 0 that fit an `isize`, or has more of
+/// them than an array can have dimensions.
 pub(crate) fn shape(from: &Bound<'_, PyAny>) -> PyResult<Vec<usize>> {
-    if let Ok(tuple) = from.cast::<PyTuple>() {
-        return tuple.iter().map(|entry| dimension(&entry, from)).collect();
-    }
-    if let Ok(list) = from.cast::<PyList>() {
-        return list.iter().map(|entry| dimension(&entry, from)).collect();
-    }
-    let cannot = |_| {
-        let received = text(from);
-        PyValueError::new_err(format!(
-            "Cannot convert '{received}' to a shape. `shape` must be a tuple or list of integers. \
-             Received: shape={received}"
-        ))
+    let mut shape = Vec::new();
+    let mut push = |entry: Bound<'_, PyAny>| {
+        if shape.len() == MOST_DIMENSIONS {
+            return Err(PyValueError::new_err(format!(
+                "`shape` must have at most {MOST_DIMENSIONS} dimensions. Received: shape={}",
+                text(from)
+            )));
+        }
+        shape.push(dimension(&entry, from)?);
+        Ok(())
     };
-    if from.is_instance_of::<PyString>() {
-        return Err(cannot(PyValueError::new_err(())));
+    if let Ok(tuple) = from.cast::<PyTuple>() {
+        tuple.iter().try_for_each(push)?;
+    } else if let Ok(list) = from.cast::<PyList>() {
+        list.iter().try_for_each(push)?;
+    } else {
+        let entries = (!from.is_instance_of::<PyString>()).then(|| from.try_iter());
+        let Some(Ok(entries)) = entries else {
+            let received = text(from);
+            return Err(PyValueError::new_err(format!(
+                "Cannot convert '{received}' to a shape. `shape` must be a tuple or list of \
+                 integers. Received: shape={received}"
+            )));
+        };
+        for entry in entries {
+            push(entry?)?;
+        }
     }
-    from.try_iter().map_err(cannot)?.map(|entry| dimension(&entry?, from)).collect()
+    Ok(shape)
 }
 
 fn dimension(entry: &Bound<'_, PyAny>, shape: &Bound<'_, PyAny>) -> PyResult<usize> {
@@ -85,21 +104,17 @@ fn dimension(entry: &Bound<'_, PyAny>, shape: &Bound<'_, PyAny>) -> PyResult<usi
              2**63-1. Received: shape={received}"
         ))
     };
-    let invalid = |_| {
-        let kind = entry.get_type().to_string();
-        cannot(format!("Found invalid dimension '{}' of type '{kind}'.", text(entry)))
-    };
     let refused = entry.is_instance_of::<PyBool>()
         || entry.is_instance_of::<PyFloat>()
         || entry.is_instance_of::<PyString>();
-    if refused {
-        return Err(invalid(PyValueError::new_err(())));
-    }
     // `isize` goes through `__index__`: NumPy's integers pass, its floats and booleans do not.
     match entry.extract::<isize>() {
-        Ok(size) => usize::try_from(size)
+        Ok(size) if !refused => usize::try_from(size)
             .map_err(|_| cannot("Negative dimensions are not allowed.".to_owned())),
-        Err(error) => Err(invalid(error)),
+        _ => {
+            let kind = entry.get_type().to_string();
+            Err(cannot(format!("Found invalid dimension '{}' of type '{kind}'.", text(entry))))
+        }
     }
 }
 
@@ -174,7 +189,12 @@ pub(crate) fn law(name: &str) -> PyResult<Law> {
     }
 }
 
-/// What `str` gives, also for objects whose `__str__` fails.
+/// What `str` gives, also for objects whose `__str__` fails, cut where it gets long.
 pub(crate) fn text(object: &Bound<'_, PyAny>) -> String {
-    object.to_string()
+    let mut text = object.to_string();
+    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
+        text.truncate(end);
+        text.push_str("...");
+    }
+    text
 }

@@ -1,8 +1,10 @@
 """seedbed.random: signatures, supports, dtypes and refusals of the samplers."""
 
 import inspect
+import itertools
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import keras
@@ -157,6 +159,15 @@ def test_too_many_dimensions_are_a_value_error_as_in_numpy() -> None:
     assert random.uniform((1,) * 64, seed=1).ndim == 64
     with pytest.raises(ValueError, match="at most 64 dimensions"):
         random.uniform((1,) * 65, seed=1)
+    with pytest.raises(ValueError, match="at most 64 dimensions"):
+        random.uniform(itertools.repeat(1), seed=1)
+    assert random.uniform(iter((2, 3)), seed=1).shape == (2, 3)
+
+
+def test_errors_do_not_repeat_all_of_what_was_received() -> None:
+    with pytest.raises(ValueError, match="Cannot convert") as raised:
+        random.uniform(["x" * 10**6], seed=1)
+    assert len(str(raised.value)) < 2000
 
 
 def test_out_of_memory_is_a_memory_error() -> None:
@@ -188,9 +199,26 @@ def test_bad_arguments_are_named(arguments: Any, error: type[Exception], match: 
 
 
 def test_streams_are_chosen_by_call_block_and_process() -> None:
+    def draw(**arguments: Any) -> Any:
+        return random.uniform((4,), seed=1, **arguments).tobytes()
+
+    philox, numpy = draw(stream="philox"), draw(stream="numpy")
+    assert philox != numpy
     assert seedbed.get_stream() == "philox"
-    with seedbed.use_stream("philox"):
-        assert seedbed.get_stream() == "philox"
+    assert draw() == philox
+    with seedbed.use_stream("numpy"):
+        assert draw() == numpy
+        assert draw(stream="philox") == philox
+        with seedbed.use_stream("philox"):
+            assert draw() == philox
+        with ThreadPoolExecutor(1) as pool:  # another thread has another context
+            assert pool.submit(draw).result() == philox
+    assert draw() == philox
+    seedbed.set_stream("numpy")
+    try:
+        assert seedbed.get_stream() == "numpy"
+        assert draw() == numpy
+    finally:
         seedbed.set_stream("philox")
     for choose in (seedbed.set_stream, lambda name: seedbed.use_stream(name).__enter__()):
         with pytest.raises(ValueError, match=r"`stream` must be one of 'philox'.*'dice'"):

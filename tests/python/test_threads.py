@@ -203,6 +203,39 @@ def test_handlers_of_signals_run_and_may_raise_anything() -> None:
     assert printed == "alarm"
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_a_call_needs_no_memory_but_its_output(dtype: str) -> None:
+    printed = run(
+        f"""
+        from seedbed import random
+        def peak():
+            with open("/proc/self/status") as status:
+                return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))
+        def reset():
+            with open("/proc/self/clear_refs", "w") as peaks:
+                peaks.write("5")
+            return peak()
+        shape, dtype = (1 << 12, 1 << 12), "{dtype}"
+        strided = random.uniform((1 << 12, 1 << 13), dtype=dtype, seed=1)[:, ::2]
+        for sampler in (random.uniform, random.normal, random.truncated_normal):
+            sampler((1 << 9, 1 << 10), dtype=dtype, seed=1)
+            before = reset()
+            sampler(shape, dtype=dtype, seed=1, out=strided)
+            into = peak() - before
+            before = reset()
+            fresh = sampler(shape, dtype=dtype, seed=1)
+            print(into, peak() - before - fresh.nbytes // 1024)
+            del fresh
+        """,
+        SEEDBED_NUM_THREADS="2",
+    )
+    # In KiB: 1 MiB for each of two threads, and what is rounded up to huge pages.
+    over = [int(number) for number in printed.split()]
+    assert len(over) == 6
+    assert max(over) <= 2 * 1024 + 2 * 2048
+
+
 FORKED = """
     import os, sys, threading
     from seedbed import random
@@ -271,5 +304,31 @@ def test_grandchildren_fill() -> None:
             """
         ),
         SEEDBED_NUM_THREADS="3",
+    )
+    assert printed == "0"
+
+
+def test_forks_while_a_generator_is_in_use() -> None:
+    printed = run(
+        """
+        import os, threading
+        from seedbed import random
+        generator = random.SeedGenerator(1)
+        stop = threading.Event()
+        def keep_drawing():
+            while not stop.is_set():
+                generator.next()
+        threads = [threading.Thread(target=keep_drawing) for _ in range(3)]
+        for thread in threads: thread.start()
+        codes = []
+        for _ in range(20):
+            pid = os.fork()
+            if pid == 0:
+                os._exit(0 if int(generator.next()[0]) == 1 else 1)
+            codes.append(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
+        stop.set()
+        for thread in threads: thread.join()
+        print(sum(codes))
+        """
     )
     assert printed == "0"

@@ -27,6 +27,12 @@ pub trait Stream: Sync {
     /// The name users select it by.
     fn id(&self) -> &'static str;
 
+    /// How many elements filling `block` may amount to drawing: a stream without random access
+    /// starts before the block. Callers weigh by it whether threads are worth waking.
+    fn reach(&self, block: &Block) -> usize {
+        block.len()
+    }
+
     /// Writes the elements `block` of the tensor that `key` and `distribution` define. `out`'s
     /// elements, enumerated in C order, are the block's; the caller guarantees equal lengths.
     ///

@@ -187,6 +187,10 @@ impl Stream for Numpy {
         "numpy"
     }
 
+    fn reach(&self, block: &Block) -> usize {
+        block.shape().iter().product()
+    }
+
     fn fill(
         &self,
         distribution: &Distribution,
