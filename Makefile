@@ -36,6 +36,7 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python benches/python/initializers.py
 	$(BIN)/python benches/python/calls.py
 	$(BIN)/python benches/python/checkpoint.py
+	$(BIN)/python benches/python/stream_numpy.py
 
 clean:
 	rm -rf $(VENV) target dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -7,7 +7,7 @@ import importlib.util
 import pytest
 
 import seedbed
-from seedbed import _selfcheck
+from seedbed import _cli, _selfcheck
 
 
 def test_the_numpy_stream_is_exact_here() -> None:
@@ -55,3 +55,11 @@ def test_the_judge_counts_and_measures() -> None:
     assert _selfcheck._judge(ours, theirs, "float32", 0.5)[0] == _selfcheck.ROUNDING
     assert _selfcheck._judge(theirs, theirs, "float32") == (_selfcheck.EXACT, "")
     assert _selfcheck._judge(ours, theirs, "float64")[0] == _selfcheck.UNDEFINED
+
+
+@pytest.mark.parametrize(("same", "code"), [(True, 0), (False, 1)])
+def test_the_command_passes_the_verdict_on(
+    monkeypatch: pytest.MonkeyPatch, same: bool, code: int
+) -> None:
+    monkeypatch.setattr(seedbed, "selfcheck", lambda: same)
+    assert _cli.main(["selfcheck"]) == code
