@@ -201,6 +201,12 @@ class _Reader:
         shown = f". Received: {_show(received[0])}" if received else ""
         raise SpecError(f"{self._path}:{tensor} `{key}` {rule}{shown}")
 
+    def _refuse(self, error: Exception) -> NoReturn:
+        """Pass on what the initializer itself says of its configuration, shape or dtype."""
+        raise SpecError(
+            f"{self._path}: tensor {self._label}: `init`: {_one_line(error)}"
+        ) from error
+
     def specification(self, document: dict[str, Any], digest: str) -> Specification:
         self._known_keys(document, _TOP_KEYS, "")
         for key in ("seed", "tensor"):
@@ -369,7 +375,7 @@ class _Reader:
         except Exception as error:
             # Whatever a configuration breaks on its way through the registry is the configuration's
             # fault.
-            self._fail("init", _one_line(error))
+            self._refuse(error)
         if not isinstance(template, initializers.Initializer):
             self._fail("init", "must name an initializer", value)
         return template, "seed" in template.get_config() and "seed" not in config
@@ -385,7 +391,7 @@ class _Reader:
             with use_stream(stream):
                 entry.template(entry.shape, dtype=entry.dtype, index=index)
         except _REFUSALS as error:
-            self._fail("init", _one_line(error))
+            self._refuse(error)
 
 
 def _show(value: object) -> str:

@@ -272,10 +272,10 @@ def test_wrong_usage_is_exit_code_2(tmp_path: Path, arguments: list[str], messag
             SMALL.replace("[2, 3]", "[2, -3]"),
             "tensor 1 (`w`): `shape[1]` must be an integer >= 0. Received: -3",
         ),
-        (SMALL.replace("he_normal", "he_norm"), "tensor 1 (`w`): `init` "),
+        (SMALL.replace("he_normal", "he_norm"), "tensor 1 (`w`): `init`: "),
         (
             SMALL.replace("[2, 3]", "[100, 3, 9]").replace("he_normal", "identity"),
-            "tensor 1 (`w`): `init` ",
+            "tensor 1 (`w`): `init`: ",
         ),
         ("seed == 1", "is not TOML"),
     ],
