@@ -25,7 +25,6 @@ FEWER = 4_000_000
 # Two-sided threshold of a standard normal statistic at LEVEL: 4.89.
 FARTHEST_Z = float(special.ndtri(1 - LEVEL / 2))
 
-Spread = tuple[float, float]
 # Rejection draws several normals a value, from tested words: FEWER are enough.
 UNIT: dict[str, tuple[float, ...]] = {
     "uniform": (0.0, 1.0),
@@ -255,7 +254,7 @@ def test_bits_of_uniforms() -> None:
 # --- Supports ------------------------------------------------------------------------------------
 
 
-def support(sampler: str, dtype: str) -> Spread:
+def support(sampler: str, dtype: str) -> tuple[float, float]:
     """The first and last number that the dtype has inside the support."""
     numbers = reference.Format.of(reference.DTYPES[dtype])
     if sampler == "uniform":

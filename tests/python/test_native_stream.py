@@ -113,9 +113,7 @@ def uniforms(draw: st.DrawFn, dtype: str) -> tuple[str, tuple[float, float]]:
         low, high = sorted((low, draw(ends)))
     elif distance == "steps":
         # A few numbers of the compute type, or of float64, further: lattices finer than numbers.
-        real = draw(
-            st.sampled_from([np.float64, reference.compute_type(np.dtype(width_of(width)))])
-        )
+        real = draw(st.sampled_from([np.float64, reference.compute_type(reference.DTYPES[dtype])]))
         low = high = float(real(low))
         for _ in range(draw(st.integers(1, 5))):
             high = float(np.nextafter(real(high), real(np.inf)))
@@ -124,10 +122,6 @@ def uniforms(draw: st.DrawFn, dtype: str) -> tuple[str, tuple[float, float]]:
     else:
         high = low
     return "uniform", (low, max(low, high))
-
-
-def width_of(width: int) -> str:
-    return f"float{width}"
 
 
 @st.composite
