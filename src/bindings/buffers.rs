@@ -193,10 +193,11 @@ impl<'py> Loan<'py> {
             return Err(unfit("its memory is not the CPU's"));
         }
         let rank = usize::try_from(tensor.rank).map_err(|_| unfit("its rank is negative"))?;
-        // SAFETY: DLPack promises `rank` lengths at `shape`, and as many strides unless null. A
-        // scalar may have null for both.
+        // A scalar may have null for both its lengths and its strides.
         let numbers = |from: *const i64| match rank {
             0 => &[][..],
+            // SAFETY: DLPack promises `rank` lengths at `shape`, and as many strides unless null,
+            // which is looked at before this is called.
             rank => unsafe { std::slice::from_raw_parts(from, rank) },
         };
         let shape: Vec<usize> = numbers(tensor.shape)

@@ -137,8 +137,8 @@ impl Pcg64Lanes {
     #[inline(always)]
     pub(crate) fn next<S: Simd>(&mut self) -> [u64; LANES] {
         let mut draws = [0; LANES];
-        for i in 0..LANES {
-            draws[i] = output(self.high[i], self.low[i]);
+        for (i, draw) in draws.iter_mut().enumerate() {
+            *draw = output(self.high[i], self.low[i]);
         }
         if S::LANES >= 16 {
             // 64-bit products of vectors: the wide one from four products of halves.

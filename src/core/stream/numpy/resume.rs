@@ -42,7 +42,7 @@ pub(super) fn before(start: Pcg64, rule: &Rule, value: u64) -> Place {
 /// Keeps a place of the sequence.
 pub(super) fn remember(start: Pcg64, rule: &Rule, place: Place) {
     let Ok(mut places) = PLACES.try_lock() else { return };
-    if places.iter().any(|entry| *entry == (start, *rule, place)) {
+    if places.contains(&(start, *rule, place)) {
         return;
     }
     if places.len() == KEPT {
