@@ -6,16 +6,20 @@ with what Keras draws on that backend. A process has one Keras backend, so each 
 interpreter of its own, which answers in JSON.
 """
 
+from __future__ import annotations
+
 import os
 import sys
 from collections.abc import Callable
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from seedbed import _core, random
 from seedbed.initializers import Orthogonal
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 # Module and name of each backend's stream; Keras and seedbed name them alike.
 _BACKENDS: Final = ("numpy", "jax", "tensorflow", "torch")

@@ -5,13 +5,17 @@ as `keras.backend.standardize_shape`, `index` as NumPy's basic indexing of the g
 as NumPy's own `out` arguments. Nothing here allocates by the global shape.
 """
 
+from __future__ import annotations
+
 import math
 import operator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 # What an array can address; NumPy, too, counts empty axes as 1.
 _MOST_ELEMENTS = 2**63 - 1

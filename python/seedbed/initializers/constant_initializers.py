@@ -5,14 +5,18 @@ byte, in every dtype where Keras returns the dtype it was asked for. Here the re
 All take every numeric dtype and bool, and `index` and `out` as the random initializers do.
 """
 
-from typing import Any, Self
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import numpy.typing as npt
 
 from seedbed._dtypes import standardize
 from seedbed.initializers import _block, _serial
 from seedbed.initializers.initializer import Initializer
+
+if TYPE_CHECKING:
+    import numpy.typing as npt
 
 # The dtypes that STFT kernels are computed in; others take the float32 kernel.
 _OWN_ARITHMETIC = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
