@@ -196,6 +196,7 @@ impl Kernel for Fill<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rand_core::Rng;
 
     /// Rows of `seed draw advance : state increment draws ..` made by NumPy.
     fn vectors() -> impl Iterator<Item = (Pcg64, u128, [u128; 2], Vec<u64>)> {
@@ -230,6 +231,22 @@ mod tests {
             rows += 1;
         }
         assert!(rows >= 12, "{rows} rows read");
+    }
+
+    #[test]
+    fn draws_and_jumps_are_those_of_rand_pcg() {
+        let seeds = [(0, 0), (1, 2), (u128::MAX, u128::MAX), (0x0123_4567_89ab_cdef << 60, 99)];
+        for (state, stream) in seeds {
+            let mut ours = Pcg64::from_seed(state, stream);
+            let mut theirs = rand_pcg::Pcg64::new(state, stream);
+            for jump in [0, 1, 1000, 1 << 100, u128::MAX] {
+                ours.advance(jump);
+                theirs.advance(jump);
+                for _ in 0..100 {
+                    assert_eq!(ours.next_u64(), theirs.next_u64());
+                }
+            }
+        }
     }
 
     #[test]
