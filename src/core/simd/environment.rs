@@ -50,10 +50,13 @@ mod register {
     }
 
     pub(super) fn write(value: u64) {
-        // SAFETY: `value` was read from FPCR or is the architecture's default.
-        unsafe { asm!("msr fpcr, {}", in(reg) value, options(nomem, nostack, preserves_flags)) }
+        // SAFETY: `value` was read from FPCR or is the architecture's default, which Rust assumes;
+        // this either establishes it or is the caller's own state. Not `nomem`: what is read and
+        // written stays on its side.
+        unsafe { asm!("msr fpcr, {}", in(reg) value, options(nostack, preserves_flags)) }
     }
 
+    /// Round to nearest, no flush to zero, IEEE float16, no trapped exceptions.
     pub(super) fn standard() -> u64 {
         0
     }

@@ -19,10 +19,14 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 mod environment;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod scalar;
 mod slices;
 #[cfg(target_arch = "x86_64")]
 mod sse2;
+#[cfg(test)]
+mod tests;
 
 pub use environment::FloatEnvironment;
 pub(crate) use slices::{as_bits, lend};
@@ -30,7 +34,7 @@ pub(crate) use slices::{as_bits, lend};
 /// An instruction set that kernels are compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Isa {
-    /// Portable Rust; on AArch64 the compiler makes NEON instructions of it.
+    /// Portable Rust.
     Scalar,
     /// x86-64's baseline.
     Sse2,
@@ -38,6 +42,8 @@ pub enum Isa {
     Avx2,
     /// AVX-512 F, VL, DQ and BW.
     Avx512,
+    /// AArch64's vectors.
+    Neon,
 }
 
 impl Isa {
@@ -48,6 +54,7 @@ impl Isa {
             Self::Sse2 => "sse2",
             Self::Avx2 => "avx2",
             Self::Avx512 => "avx512",
+            Self::Neon => "neon",
         }
     }
 
@@ -60,6 +67,8 @@ impl Isa {
             all.extend(avx2::Avx2::detect().map(|_| Self::Avx2));
             all.extend(avx512::Avx512::detect().map(|_| Self::Avx512));
         }
+        #[cfg(target_arch = "aarch64")]
+        all.extend(neon::Neon::detect().map(|_| Self::Neon));
         all
     }
 }
@@ -125,7 +134,13 @@ pub fn run_on<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
             }
         }
         Isa::Sse2 => return kernel.run(sse2::Sse2::new()),
-        Isa::Scalar => {}
+        Isa::Scalar | Isa::Neon => {}
+    }
+    #[cfg(target_arch = "aarch64")]
+    if isa == Isa::Neon
+        && let Some(simd) = neon::Neon::detect()
+    {
+        return neon::run(simd, kernel);
     }
     let _ = isa;
     kernel.run(scalar::Scalar)

@@ -1,0 +1,209 @@
+//! NEON, the vectors of AArch64: 4 lanes of 32 bits.
+
+use std::arch::aarch64::*;
+use std::arch::asm;
+use std::mem::MaybeUninit;
+
+use super::{Kernel, Simd};
+
+/// Proof that the processor has NEON, as every AArch64 with an operating system does.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Neon(());
+
+impl Neon {
+    /// Looks at the processor.
+    #[inline]
+    pub(super) fn detect() -> Option<Self> {
+        std::arch::is_aarch64_feature_detected!("neon").then_some(Self(()))
+    }
+}
+
+/// Runs `kernel` compiled for NEON.
+pub(super) fn run<K: Kernel>(simd: Neon, kernel: K) -> K::Output {
+    #[target_feature(enable = "neon")]
+    fn enabled<K: Kernel>(simd: Neon, kernel: K) -> K::Output {
+        kernel.run(simd)
+    }
+    // SAFETY: a `Neon` exists only where the processor has this feature.
+    unsafe { enabled(simd, kernel) }
+}
+
+/// Methods that are one intrinsic expression each.
+macro_rules! intrinsics {
+    ($($name:ident($($arg:ident: $t:ident),*) -> $r:ident => $value:expr;)*) => {$(
+        #[inline(always)]
+        fn $name(self, $($arg: Self::$t),*) -> Self::$r {
+            // SAFETY: `self` proves that the processor has NEON; nothing touches memory.
+            unsafe { $value }
+        }
+    )*};
+}
+
+/// Shifts of all lanes by a constant, which becomes the instruction's; to the right if negative.
+macro_rules! shifts {
+    ($($name:ident($t:ident) => $intrinsic:ident by $splat:ident($count:expr);)*) => {$(
+        #[inline(always)]
+        fn $name<const N: u32>(self, a: Self::$t) -> Self::$t {
+            // SAFETY: as for the other intrinsics.
+            unsafe { $intrinsic(a, $splat($count)) }
+        }
+    )*};
+}
+
+impl Simd for Neon {
+    const LANES: usize = 4;
+    const UNROLL: usize = 4;
+    type F32 = float32x4_t;
+    type U32 = uint32x4_t;
+    type F64 = float64x2_t;
+    type U64 = uint64x2_t;
+
+    intrinsics! {
+        add_f32(a: F32, b: F32) -> F32 => vaddq_f32(a, b);
+        sub_f32(a: F32, b: F32) -> F32 => vsubq_f32(a, b);
+        mul_f32(a: F32, b: F32) -> F32 => vmulq_f32(a, b);
+        div_f32(a: F32, b: F32) -> F32 => vdivq_f32(a, b);
+        sqrt_f32(a: F32) -> F32 => vsqrtq_f32(a);
+        // FMIN and FMAX order zeros by their sign, which the other instruction sets do not.
+        min_f32(a: F32, b: F32) -> F32 => vbslq_f32(vcltq_f32(a, b), a, b);
+        max_f32(a: F32, b: F32) -> F32 => vbslq_f32(vcgtq_f32(a, b), a, b);
+        bits_f32(a: F32) -> U32 => vreinterpretq_u32_f32(a);
+        from_bits_f32(a: U32) -> F32 => vreinterpretq_f32_u32(a);
+        i32_to_f32(a: U32) -> F32 => vcvtq_f32_s32(vreinterpretq_s32_u32(a));
+        and_u32(a: U32, b: U32) -> U32 => vandq_u32(a, b);
+        or_u32(a: U32, b: U32) -> U32 => vorrq_u32(a, b);
+        xor_u32(a: U32, b: U32) -> U32 => veorq_u32(a, b);
+        add_u32(a: U32, b: U32) -> U32 => vaddq_u32(a, b);
+        sub_u32(a: U32, b: U32) -> U32 => vsubq_u32(a, b);
+        and_u64(a: U64, b: U64) -> U64 => vandq_u64(a, b);
+        or_u64(a: U64, b: U64) -> U64 => vorrq_u64(a, b);
+        xor_u64(a: U64, b: U64) -> U64 => veorq_u64(a, b);
+        add_u64(a: U64, b: U64) -> U64 => vaddq_u64(a, b);
+        sub_u64(a: U64, b: U64) -> U64 => vsubq_u64(a, b);
+        mul_low_u64(a: U64, b: U64) -> U64 => vmull_u32(vmovn_u64(a), vmovn_u64(b));
+        add_f64(a: F64, b: F64) -> F64 => vaddq_f64(a, b);
+        sub_f64(a: F64, b: F64) -> F64 => vsubq_f64(a, b);
+        mul_f64(a: F64, b: F64) -> F64 => vmulq_f64(a, b);
+        div_f64(a: F64, b: F64) -> F64 => vdivq_f64(a, b);
+        sqrt_f64(a: F64) -> F64 => vsqrtq_f64(a);
+        min_f64(a: F64, b: F64) -> F64 => vbslq_f64(vcltq_f64(a, b), a, b);
+        max_f64(a: F64, b: F64) -> F64 => vbslq_f64(vcgtq_f64(a, b), a, b);
+        bits_f64(a: F64) -> U64 => vreinterpretq_u64_f64(a);
+        from_bits_f64(a: U64) -> F64 => vreinterpretq_f64_u64(a);
+        mul_add_f32(a: F32, b: F32, c: F32) -> F32 => vfmaq_f32(c, a, b);
+        mul_add_f64(a: F64, b: F64, c: F64) -> F64 => vfmaq_f64(c, a, b);
+        select_lt_i32(a: U32, b: U32, x: U32, y: U32) -> U32
+            => vbslq_u32(vcltq_s32(vreinterpretq_s32_u32(a), vreinterpretq_s32_u32(b)), x, y);
+        f32_to_f16_bits(a: F32) -> U32 => {
+            // The intrinsic came to stable Rust after the oldest compiler that builds this.
+            let bits: uint16x4_t;
+            asm!(
+                "fcvtn {bits:v}.4h, {a:v}.4s",
+                bits = lateout(vreg) bits,
+                a = in(vreg) a,
+                options(pure, nomem, nostack, preserves_flags),
+            );
+            vmovl_u16(bits)
+        };
+        swap_xor_low(product: U64, a: U64, b: U64) -> U64 => {
+            let swapped = vrev64q_u32(vreinterpretq_u32_u64(product));
+            let low = vandq_u64(veorq_u64(a, b), vdupq_n_u64(0xffff_ffff));
+            veorq_u64(vreinterpretq_u64_u32(swapped), low)
+        };
+        block_numbers() -> U64 => vcombine_u64(vcreate_u64(0), vcreate_u64(1));
+        u64_as_u32(a: U64) -> U32 => vreinterpretq_u32_u64(a);
+    }
+
+    shifts! {
+        shl_u32(U32) => vshlq_u32 by vdupq_n_s32(N as i32);
+        shr_u32(U32) => vshlq_u32 by vdupq_n_s32(-(N as i32));
+        shl_u64(U64) => vshlq_u64 by vdupq_n_s64(i64::from(N));
+        shr_u64(U64) => vshlq_u64 by vdupq_n_s64(-i64::from(N));
+    }
+
+    #[inline(always)]
+    fn sar_i32<const N: u32>(self, a: uint32x4_t) -> uint32x4_t {
+        // SAFETY: as for the other intrinsics.
+        unsafe {
+            let shifted = vshlq_s32(vreinterpretq_s32_u32(a), vdupq_n_s32(-(N as i32)));
+            vreinterpretq_u32_s32(shifted)
+        }
+    }
+
+    #[inline(always)]
+    fn splat_f32(self, x: f32) -> float32x4_t {
+        // SAFETY: as for the other intrinsics.
+        unsafe { vdupq_n_f32(x) }
+    }
+    #[inline(always)]
+    fn splat_u32(self, x: u32) -> uint32x4_t {
+        // SAFETY: as for the other intrinsics.
+        unsafe { vdupq_n_u32(x) }
+    }
+    #[inline(always)]
+    fn splat_f64(self, x: f64) -> float64x2_t {
+        // SAFETY: as for the other intrinsics.
+        unsafe { vdupq_n_f64(x) }
+    }
+    #[inline(always)]
+    fn splat_u64(self, x: u64) -> uint64x2_t {
+        // SAFETY: as for the other intrinsics.
+        unsafe { vdupq_n_u64(x) }
+    }
+
+    #[inline(always)]
+    fn load_f32(self, from: &[f32]) -> float32x4_t {
+        let from = &from[..Self::LANES];
+        // SAFETY: `from` has as many elements as are read; alignment is not needed.
+        unsafe { vld1q_f32(from.as_ptr()) }
+    }
+    #[inline(always)]
+    fn store_f32(self, a: float32x4_t, to: &mut [MaybeUninit<f32>]) {
+        let to = &mut to[..Self::LANES];
+        // SAFETY: `to` has as many elements as are written; alignment is not needed.
+        unsafe { vst1q_f32(to.as_mut_ptr().cast(), a) }
+    }
+    #[inline(always)]
+    fn load_f64(self, from: &[f64]) -> float64x2_t {
+        let from = &from[..Self::LANES / 2];
+        // SAFETY: `from` has as many elements as are read; alignment is not needed.
+        unsafe { vld1q_f64(from.as_ptr()) }
+    }
+    #[inline(always)]
+    fn store_f64(self, a: float64x2_t, to: &mut [MaybeUninit<f64>]) {
+        let to = &mut to[..Self::LANES / 2];
+        // SAFETY: `to` has as many elements as are written; alignment is not needed.
+        unsafe { vst1q_f64(to.as_mut_ptr().cast(), a) }
+    }
+
+    #[inline(always)]
+    fn deinterleave_u32(self, a: uint32x4_t, b: uint32x4_t) -> (uint32x4_t, uint32x4_t) {
+        // SAFETY: as for the other intrinsics.
+        unsafe { (vuzp1q_u32(a, b), vuzp2q_u32(a, b)) }
+    }
+    #[inline(always)]
+    fn interleave_f32(self, even: float32x4_t, odd: float32x4_t) -> (float32x4_t, float32x4_t) {
+        // SAFETY: as for the other intrinsics.
+        unsafe { (vzip1q_f32(even, odd), vzip2q_f32(even, odd)) }
+    }
+    #[inline(always)]
+    fn interleave_u64(self, a: uint64x2_t, b: uint64x2_t) -> (uint64x2_t, uint64x2_t) {
+        // SAFETY: as for the other intrinsics.
+        unsafe { (vzip1q_u64(a, b), vzip2q_u64(a, b)) }
+    }
+    #[inline(always)]
+    fn store_u16(self, a: uint32x4_t, b: uint32x4_t, to: &mut [MaybeUninit<u16>]) {
+        let to = &mut to[..2 * Self::LANES];
+        // SAFETY: `to` has the 8 elements that are written; alignment is not needed.
+        unsafe { vst1q_u16(to.as_mut_ptr().cast(), vmovn_high_u32(vmovn_u32(a), b)) }
+    }
+    #[inline(always)]
+    fn store_u8(self, [a, b, c, d]: [uint32x4_t; 4], to: &mut [MaybeUninit<u8>]) {
+        let to = &mut to[..4 * Self::LANES];
+        // SAFETY: `to` has the 16 elements that are written; alignment is not needed.
+        unsafe {
+            let (ab, cd) = (vmovn_high_u32(vmovn_u32(a), b), vmovn_high_u32(vmovn_u32(c), d));
+            vst1q_u8(to.as_mut_ptr().cast(), vmovn_high_u16(vmovn_u16(ab), cd));
+        }
+    }
+}

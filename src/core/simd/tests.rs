@@ -1,0 +1,284 @@
+//! Every operation of every instruction set against portable code, on the numbers that tell
+//! implementations apart: zeros of both signs, subnormals, ties, extremes, and random bits.
+
+use super::*;
+
+/// Numbers that one call of [`Operations`] takes: a multiple of every vector's, four times over.
+const GROUP: usize = 64;
+
+/// All operations applied to consecutive vectors of `a`, `b` and `c`; the bits of all results in
+/// an order that does not depend on the width.
+struct Operations<'a> {
+    a: &'a [u32],
+    b: &'a [u32],
+    c: &'a [u32],
+}
+
+/// Bits as floats, which loads and stores carry unchanged.
+fn floats(bits: &[u32]) -> Vec<f32> {
+    bits.iter().copied().map(f32::from_bits).collect()
+}
+
+/// Pairs of words as the bits of floats, the first the lower half.
+fn doubles(bits: &[u32]) -> Vec<f64> {
+    bits.chunks(2)
+        .map(|pair| f64::from_bits(u64::from(pair[0]) | u64::from(pair[1]) << 32))
+        .collect()
+}
+
+/// `f` of the vectors at the same place of each operand, stored in order. The arms are the
+/// types of lanes; a macro, for closures that hold vectors are not inlined.
+macro_rules! each {
+    ($simd:ident, $all:ident, f32, $name:literal, |$($x:ident = $from:ident),+| $value:expr) => {{
+        let mut out = [0f32; GROUP];
+        for at in (0..GROUP).step_by(S::LANES) {
+            $(let $x = $simd.load_f32(&$from[at..]);)+
+            $simd.store_f32($value, lend(&mut out[at..]));
+        }
+        $all.push(($name, out.iter().map(|x| bits_of(*x)).collect::<Vec<u64>>()));
+    }};
+    ($simd:ident, $all:ident, u32, $name:literal, |$($x:ident = $from:ident),+| $value:expr) => {{
+        let mut out = [0f32; GROUP];
+        for at in (0..GROUP).step_by(S::LANES) {
+            $(let $x = $simd.bits_f32($simd.load_f32(&$from[at..]));)+
+            $simd.store_f32($simd.from_bits_f32($value), lend(&mut out[at..]));
+        }
+        $all.push(($name, out.iter().map(|x| u64::from(x.to_bits())).collect::<Vec<u64>>()));
+    }};
+    ($simd:ident, $all:ident, f64, $name:literal, |$($x:ident = $from:ident),+| $value:expr) => {{
+        let mut out = [0f64; GROUP / 2];
+        for at in (0..GROUP / 2).step_by(S::LANES / 2) {
+            $(let $x = $simd.load_f64(&$from[at..]);)+
+            $simd.store_f64($value, lend(&mut out[at..]));
+        }
+        $all.push(($name, out.iter().map(|x| double_bits_of(*x)).collect::<Vec<u64>>()));
+    }};
+    ($simd:ident, $all:ident, u64, $name:literal, |$($x:ident = $from:ident),+| $value:expr) => {{
+        let mut out = [0f64; GROUP / 2];
+        for at in (0..GROUP / 2).step_by(S::LANES / 2) {
+            $(let $x = $simd.bits_f64($simd.load_f64(&$from[at..]));)+
+            $simd.store_f64($simd.from_bits_f64($value), lend(&mut out[at..]));
+        }
+        $all.push(($name, out.iter().map(|x| x.to_bits()).collect::<Vec<u64>>()));
+    }};
+}
+
+/// The bits, one pattern for all NaNs: IEEE 754 leaves their sign and payload open.
+#[inline(always)]
+fn bits_of(x: f32) -> u64 {
+    u64::from(if x.is_nan() { f32::NAN.to_bits() } else { x.to_bits() })
+}
+
+#[inline(always)]
+fn double_bits_of(x: f64) -> u64 {
+    if x.is_nan() { f64::NAN.to_bits() } else { x.to_bits() }
+}
+
+/// The smaller numbers, NaN made 1: what [`Simd::min_f32`] may get.
+fn without_nan(x: &[f32]) -> Vec<f32> {
+    x.iter().map(|x| if x.is_nan() { 1.0 } else { *x }).collect()
+}
+
+fn doubles_without_nan(x: &[f64]) -> Vec<f64> {
+    x.iter().map(|x| if x.is_nan() { 1.0 } else { *x }).collect()
+}
+
+impl Kernel for Operations<'_> {
+    type Output = Vec<(&'static str, Vec<u64>)>;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Self::Output {
+        let mut all = vec![];
+        let (fa, fb, fc) = (floats(self.a), floats(self.b), floats(self.c));
+        let (na, nb) = (without_nan(&fa), without_nan(&fb));
+        each!(simd, all, f32, "add_f32", |x = fa, y = fb| simd.add_f32(x, y));
+        each!(simd, all, f32, "sub_f32", |x = fa, y = fb| simd.sub_f32(x, y));
+        each!(simd, all, f32, "mul_f32", |x = fa, y = fb| simd.mul_f32(x, y));
+        each!(simd, all, f32, "div_f32", |x = fa, y = fb| simd.div_f32(x, y));
+        each!(simd, all, f32, "sqrt_f32", |x = fa| simd.sqrt_f32(x));
+        each!(simd, all, f32, "min_f32", |x = na, y = nb| simd.min_f32(x, y));
+        each!(simd, all, f32, "max_f32", |x = na, y = nb| simd.max_f32(x, y));
+        each!(simd, all, f32, "mul_add_f32", |x = fa, y = fb, z = fc| simd.mul_add_f32(x, y, z));
+        // Two roundings, never contracted to one.
+        each!(simd, all, f32, "mul and add", |x = fa, y = fb, z = fc| simd
+            .add_f32(simd.mul_f32(x, y), z));
+        each!(simd, all, f32, "i32_to_f32", |x = fa| simd.i32_to_f32(simd.bits_f32(x)));
+
+        each!(simd, all, u32, "and_u32", |x = fa, y = fb| simd.and_u32(x, y));
+        each!(simd, all, u32, "or_u32", |x = fa, y = fb| simd.or_u32(x, y));
+        each!(simd, all, u32, "xor_u32", |x = fa, y = fb| simd.xor_u32(x, y));
+        each!(simd, all, u32, "add_u32", |x = fa, y = fb| simd.add_u32(x, y));
+        each!(simd, all, u32, "sub_u32", |x = fa, y = fb| simd.sub_u32(x, y));
+        each!(simd, all, u32, "shl_u32 0", |x = fa| simd.shl_u32::<0>(x));
+        each!(simd, all, u32, "shl_u32 13", |x = fa| simd.shl_u32::<13>(x));
+        each!(simd, all, u32, "shl_u32 31", |x = fa| simd.shl_u32::<31>(x));
+        each!(simd, all, u32, "shr_u32 0", |x = fa| simd.shr_u32::<0>(x));
+        each!(simd, all, u32, "shr_u32 8", |x = fa| simd.shr_u32::<8>(x));
+        each!(simd, all, u32, "shr_u32 31", |x = fa| simd.shr_u32::<31>(x));
+        each!(simd, all, u32, "sar_i32 0", |x = fa| simd.sar_i32::<0>(x));
+        each!(simd, all, u32, "sar_i32 23", |x = fa| simd.sar_i32::<23>(x));
+        each!(simd, all, u32, "sar_i32 31", |x = fa| simd.sar_i32::<31>(x));
+        each!(simd, all, u32, "select_lt_i32", |x = fa, y = fb, z = fc| simd
+            .select_lt_i32(x, y, z, x));
+        each!(simd, all, u32, "splat_u32", |x = fa| simd.xor_u32(x, simd.splat_u32(0x8000_0001)));
+        each!(simd, all, u32, "deinterleave_u32 0", |x = fa, y = fb| simd.deinterleave_u32(x, y).0);
+        each!(simd, all, u32, "deinterleave_u32 1", |x = fa, y = fb| simd.deinterleave_u32(x, y).1);
+        each!(simd, all, f32, "interleave_f32 0", |x = fa, y = fb| simd.interleave_f32(x, y).0);
+        each!(simd, all, f32, "interleave_f32 1", |x = fa, y = fb| simd.interleave_f32(x, y).1);
+
+        let (da, db, dc) = (doubles(self.a), doubles(self.b), doubles(self.c));
+        let (ma, mb) = (doubles_without_nan(&da), doubles_without_nan(&db));
+        each!(simd, all, f64, "add_f64", |x = da, y = db| simd.add_f64(x, y));
+        each!(simd, all, f64, "sub_f64", |x = da, y = db| simd.sub_f64(x, y));
+        each!(simd, all, f64, "mul_f64", |x = da, y = db| simd.mul_f64(x, y));
+        each!(simd, all, f64, "div_f64", |x = da, y = db| simd.div_f64(x, y));
+        each!(simd, all, f64, "sqrt_f64", |x = da| simd.sqrt_f64(x));
+        each!(simd, all, f64, "min_f64", |x = ma, y = mb| simd.min_f64(x, y));
+        each!(simd, all, f64, "max_f64", |x = ma, y = mb| simd.max_f64(x, y));
+        each!(simd, all, f64, "mul_add_f64", |x = da, y = db, z = dc| simd.mul_add_f64(x, y, z));
+        each!(simd, all, f64, "mul and add, f64", |x = da, y = db, z = dc| simd
+            .add_f64(simd.mul_f64(x, y), z));
+        each!(simd, all, f64, "interleave_f64 0", |x = da, y = db| simd.interleave_f64(x, y).0);
+        each!(simd, all, f64, "interleave_f64 1", |x = da, y = db| simd.interleave_f64(x, y).1);
+
+        each!(simd, all, u64, "and_u64", |x = da, y = db| simd.and_u64(x, y));
+        each!(simd, all, u64, "or_u64", |x = da, y = db| simd.or_u64(x, y));
+        each!(simd, all, u64, "xor_u64", |x = da, y = db| simd.xor_u64(x, y));
+        each!(simd, all, u64, "xor3_u64", |x = da, y = db, z = dc| simd.xor3_u64(x, y, z));
+        each!(simd, all, u64, "add_u64", |x = da, y = db| simd.add_u64(x, y));
+        each!(simd, all, u64, "sub_u64", |x = da, y = db| simd.sub_u64(x, y));
+        each!(simd, all, u64, "shl_u64 1", |x = da| simd.shl_u64::<1>(x));
+        each!(simd, all, u64, "shl_u64 63", |x = da| simd.shl_u64::<63>(x));
+        each!(simd, all, u64, "shr_u64 12", |x = da| simd.shr_u64::<12>(x));
+        each!(simd, all, u64, "shr_u64 52", |x = da| simd.shr_u64::<52>(x));
+        each!(simd, all, u64, "mul_low_u64", |x = da, y = db| simd.mul_low_u64(x, y));
+        each!(simd, all, u64, "swap_xor_low", |x = da, y = db, z = dc| simd.swap_xor_low(x, y, z));
+        each!(simd, all, u64, "splat_u64", |x = da| simd.xor_u64(x, simd.splat_u64(1 << 63 | 1)));
+        all
+    }
+}
+
+/// Rounding to float16 and storing the low parts of lanes, in their order.
+struct Narrow<'a>(&'a [f32]);
+
+impl Kernel for Narrow<'_> {
+    type Output = (Vec<u16>, Vec<u8>);
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Self::Output {
+        let mut halves = vec![0u16; self.0.len()];
+        let mut bytes = vec![0u8; self.0.len()];
+        for at in (0..self.0.len()).step_by(4 * S::LANES) {
+            let mut v = [simd.splat_u32(0); 4];
+            for (i, v) in v.iter_mut().enumerate() {
+                *v = simd.f32_to_f16_bits(simd.load_f32(&self.0[at + i * S::LANES..]));
+            }
+            simd.store_u16(v[0], v[1], lend(&mut halves[at..]));
+            simd.store_u16(v[2], v[3], lend(&mut halves[at + 2 * S::LANES..]));
+            for v in &mut v {
+                *v = simd.and_u32(*v, simd.splat_u32(0xff));
+            }
+            simd.store_u8(v, lend(&mut bytes[at..]));
+        }
+        (halves, bytes)
+    }
+}
+
+/// Words of a linear congruential generator, the extremes among them, each in every position.
+fn words(seed: u64) -> Vec<u32> {
+    const SPECIAL: [u32; 23] = [
+        0,
+        1,
+        2,
+        0x7f_ffff,   // the largest subnormal f32
+        0x80_0000,   // the smallest normal one
+        0x3380_0000, // 2^-24
+        0x3f00_0000, // 0.5
+        0x3f7f_ffff, // the number below 1
+        0x3f80_0000, // 1
+        0x3f80_0001, // the number above 1
+        0x4b7f_ffff, // 2^24 - 1
+        0x7f7f_ffff, // the largest f32
+        0x7f80_0000, // infinity
+        0x7fff_ffff, // NaN; the largest i32
+        0x8000_0000, // -0
+        0x8000_0001, // the largest negative f32
+        0xbf80_0000, // -1
+        0xff7f_ffff, // the lowest f32
+        0xff80_0000, // -infinity
+        0xffff_fffe,
+        0xffff_ffff,
+        0x0100_0001, // a tie in i32 to f32
+        0x0100_0003, // and one to the other side
+    ];
+    let mut state = seed;
+    (0..4096 * GROUP)
+        .map(|_| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            let word = (state >> 32) as u32;
+            match (state >> 20) % 4 {
+                0 => SPECIAL[word as usize % SPECIAL.len()],
+                // Exponents near 0, where sums and products round.
+                1 => word & 0x83ff_ffff | 0x3c00_0000,
+                _ => word,
+            }
+        })
+        .collect()
+}
+
+#[test]
+fn operations_agree_on_every_instruction_set() {
+    let (a, b, c) = (words(1), words(2), words(3));
+    for at in (0..a.len()).step_by(GROUP) {
+        let range = at..at + GROUP;
+        let operands =
+            || Operations { a: &a[range.clone()], b: &b[range.clone()], c: &c[range.clone()] };
+        let wanted = run_on(Isa::Scalar, operands());
+        for isa in Isa::available() {
+            for (got, wanted) in run_on(isa, operands()).iter().zip(&wanted) {
+                assert_eq!(got, wanted, "{isa:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn minima_and_maxima_take_the_second_of_equals() {
+    struct Zeros;
+    impl Kernel for Zeros {
+        type Output = [f32; 2];
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> [f32; 2] {
+            let (plus, minus) = (simd.splat_f32(0.0), simd.splat_f32(-0.0));
+            let mut out = [0f32; GROUP];
+            simd.store_f32(simd.min_f32(minus, plus), lend(&mut out));
+            simd.store_f32(simd.max_f32(plus, minus), lend(&mut out[S::LANES..]));
+            [out[0], out[S::LANES]]
+        }
+    }
+    for isa in Isa::available() {
+        let [min, max] = run_on(isa, Zeros);
+        assert!(min.is_sign_positive() && max.is_sign_negative(), "{isa:?}");
+    }
+}
+
+#[test]
+fn every_float16_and_the_ties_between_round_to_nearest_even() {
+    let mut values = vec![];
+    for bits in 0..half::f16::MAX.to_bits() {
+        let (low, high) = (half::f16::from_bits(bits), half::f16::from_bits(bits + 1));
+        let (low, middle) = (low.to_f32(), (low.to_f32() + high.to_f32()) / 2.0);
+        for x in [low, middle.next_down(), middle, middle.next_up()] {
+            values.extend([x, -x]);
+        }
+    }
+    values.extend([65504.0, -65504.0, 1e-45, -1e-45]);
+    values.resize(values.len().next_multiple_of(GROUP), 1.0);
+    let wanted: Vec<u16> = values.iter().map(|x| half::f16::from_f32(*x).to_bits()).collect();
+    let lows: Vec<u8> = wanted.iter().map(|x| *x as u8).collect();
+    for isa in Isa::available() {
+        let (halves, bytes) = run_on(isa, Narrow(&values));
+        assert!(halves == wanted, "{isa:?}");
+        assert!(bytes == lows, "{isa:?}");
+    }
+}
