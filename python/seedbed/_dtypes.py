@@ -47,7 +47,7 @@ def standardize(dtype: object = None) -> np.dtype[Any]:
         ValueError: `dtype` is nothing that Keras takes for a dtype.
     """
     if dtype is None:
-        dtype = _floatx()
+        dtype = floatx()
     try:
         return _KNOWN[dtype]
     except (KeyError, TypeError):  # TypeError: it cannot be hashed
@@ -74,8 +74,9 @@ def _standardize_unknown(dtype: object) -> np.dtype[Any]:
     )
 
 
-def _floatx() -> str:
+def floatx() -> str:
+    """The name of Keras' default dtype where Keras is imported, "float32" elsewhere."""
     config = getattr(sys.modules.get("keras"), "config", None)
     # While Keras is being imported it has a module, but not yet this function.
-    floatx = getattr(config, "floatx", None)
-    return "float32" if floatx is None else str(floatx())
+    configured = getattr(config, "floatx", None)
+    return "float32" if configured is None else str(configured())

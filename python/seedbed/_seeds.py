@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self, runtime_checkable
 
 import numpy as np
 
+from seedbed._streams import get_stream
+
 if TYPE_CHECKING:
     import numpy.typing as npt
 
@@ -53,6 +55,7 @@ class SeedGenerator:
 
     Raises:
         ValueError: `seed` is not an integer, or is out of range.
+        OverflowError: The numpy stream is the default, and `seed` is not below 2**32.
     """
 
     def __init__(self, seed: int | None = None, name: str | None = None, **kwargs: object) -> None:
@@ -61,9 +64,16 @@ class SeedGenerator:
             raise ValueError(f"Unrecognized keyword arguments: {kwargs}")
         self.name = _unique_name(type(self).__name__) if name is None else name
         self._initial_seed = seed
+        # Where that stream is the default, a generator is what Keras' is on that backend.
+        of_keras = get_stream() == "numpy"
         if seed is None:
             self._seed = make_default_seed()
-        elif isinstance(seed, int | np.integer):
+        elif isinstance(seed, int) or (isinstance(seed, np.integer) and not of_keras):
+            if of_keras and not 0 <= seed < _DRAW_END:
+                raise OverflowError(
+                    "`seed` must be in 0 .. 2**32-1 where the numpy stream is the default. "
+                    f"Received: seed={seed}"
+                )
             self._seed = _in_range(seed)
         else:
             raise ValueError(f"Argument `seed` must be an integer. Received: seed={seed}")
@@ -96,8 +106,9 @@ class SeedGenerator:
             if ordered:
                 self._draw = draw + 1
             else:
-                self._seed = (seed + 1) * 5387 % 933199
-                self._draw = (draw + 1) * 5387 % 933199
+                # Keras' state, and so its arithmetic, has 32 bits.
+                self._seed = (seed + 1) * 5387 % _DRAW_END % 933199
+                self._draw = (draw + 1) * 5387 % _DRAW_END % 933199
             return seed, draw
 
     def get_config(self) -> dict[str, Any]:

@@ -112,6 +112,8 @@ class TensorSpec:
         if not self.entry.seeded_by_name:
             return template
         seed = fold_in(self.specification.seed, self.name)
+        if (getattr(template, "stream", None) or self.specification.stream) != "philox":
+            seed %= 1 << 32  # What Keras' backends take, and so the exact streams.
         return type(template).from_config({**template.get_config(), "seed": seed})
 
     def fill(self, out: np.ndarray[Any, Any], index: Index | None) -> None:

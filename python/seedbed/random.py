@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from seedbed import _core
+from seedbed import _core, _keras_numpy
 from seedbed._dtypes import standardize
 from seedbed._seeds import SeedGenerator, fold_in, resolve_seed
 from seedbed._streams import get_stream
@@ -58,9 +58,11 @@ def uniform(
         IndexError: An `index` outside the shape.
         MemoryError: The array does not fit.
     """
+    stream = get_stream() if stream is None else stream
+    if stream == "numpy":
+        return _keras_numpy.uniform(shape, minval, maxval, dtype, seed, index, out, checked=True)
     dtype = standardize(dtype)
     key, draw = resolve_seed(seed)
-    stream = get_stream() if stream is None else stream
     return _core.fill_uniform(shape, minval, maxval, dtype, key, draw, stream, index, out)
 
 
@@ -93,9 +95,11 @@ def normal(
     Raises:
         As `uniform`.
     """
+    stream = get_stream() if stream is None else stream
+    if stream == "numpy":
+        return _keras_numpy.normal(shape, mean, stddev, dtype, seed, index, out)
     dtype = standardize(dtype)
     key, draw = resolve_seed(seed)
-    stream = get_stream() if stream is None else stream
     return _core.fill_normal(shape, mean, stddev, dtype, key, draw, stream, index, out)
 
 
@@ -132,9 +136,13 @@ def truncated_normal(
     Raises:
         As `uniform`.
     """
+    stream = get_stream() if stream is None else stream
+    if stream == "numpy":
+        return _keras_numpy.truncated_normal(
+            shape, mean, stddev, dtype, seed, index, out, lower, upper
+        )
     dtype = standardize(dtype)
     key, draw = resolve_seed(seed)
-    stream = get_stream() if stream is None else stream
     return _core.fill_truncated_normal(
         shape, mean, stddev, lower, upper, dtype, key, draw, stream, index, out
     )

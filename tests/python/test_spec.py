@@ -128,6 +128,16 @@ def test_serialized_form_of_keras_is_understood() -> None:
     assert only.initializer().get_config()["seed"] == fold_in(1, "w")
 
 
+def test_exact_streams_take_the_low_half_of_the_names_seed() -> None:
+    [only] = parse('stream = "numpy"\n' + tensor()).tensors
+    assert only.initializer().get_config()["seed"] == fold_in(1, "w") % 2**32
+    written = np.empty((2, 3), np.float32)
+    only.fill(written, None)
+    seed = fold_in(1, "w") % 2**32
+    expected = initializers.HeNormal(seed=seed, stream="numpy")((2, 3))
+    np.testing.assert_array_equal(written, expected)
+
+
 def test_scalars_and_empty_tensors_are_allowed() -> None:
     assert parse(tensor(shape="[]", init='"ones"')).tensors[0].elements == 1
     assert parse(tensor(shape="[0, 7]", init='"he_normal"')).tensors[0].elements == 0

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from seedbed import _core
+from seedbed import _core, _keras_numpy
 from seedbed._dtypes import standardize
 from seedbed._seeds import SeedGenerator, SupportsNext, make_default_seed, resolve_seed
 from seedbed._streams import check_stream, get_stream
@@ -37,7 +37,8 @@ class RandomInitializer(Initializer):
     """
 
     def __init__(self, seed: Any = None, *, stream: str | None = None) -> None:
-        if isinstance(seed, np.integer):
+        # Keras takes Python's integers only, and the numpy stream is Keras to the letter.
+        if isinstance(seed, np.integer) and (stream or get_stream()) != "numpy":
             seed = int(seed)
         self._init_seed = seed
         if seed is None:
@@ -88,8 +89,10 @@ class RandomNormal(RandomInitializer):
 
     def __call__(self, shape: Any, dtype: Any = None, *, index: Any = None, out: Any = None) -> Any:
         """The values; the arguments are those of `VarianceScaling`."""
-        dtype = standardize(dtype)
         stream = self.stream or get_stream()
+        if stream == "numpy":
+            return _keras_numpy.normal(shape, self.mean, self.stddev, dtype, self.seed, index, out)
+        dtype = standardize(dtype)
         seed, draw = resolve_seed(self.seed)
         return _core.fill_normal(
             shape, self.mean, self.stddev, dtype, seed, draw, stream, index, out
@@ -123,8 +126,12 @@ class TruncatedNormal(RandomInitializer):
 
     def __call__(self, shape: Any, dtype: Any = None, *, index: Any = None, out: Any = None) -> Any:
         """The values; the arguments are those of `VarianceScaling`."""
-        dtype = standardize(dtype)
         stream = self.stream or get_stream()
+        if stream == "numpy":
+            return _keras_numpy.truncated_normal(
+                shape, self.mean, self.stddev, dtype, self.seed, index, out
+            )
+        dtype = standardize(dtype)
         seed, draw = resolve_seed(self.seed)
         return _core.fill_truncated_normal(
             shape, self.mean, self.stddev, _LOWER, _UPPER, dtype, seed, draw, stream, index, out
@@ -158,8 +165,12 @@ class RandomUniform(RandomInitializer):
 
     def __call__(self, shape: Any, dtype: Any = None, *, index: Any = None, out: Any = None) -> Any:
         """The values; the arguments are those of `VarianceScaling`."""
-        dtype = standardize(dtype)
         stream = self.stream or get_stream()
+        if stream == "numpy":
+            return _keras_numpy.uniform(
+                shape, self.minval, self.maxval, dtype, self.seed, index, out, checked=False
+            )
+        dtype = standardize(dtype)
         seed, draw = resolve_seed(self.seed)
         return _core.fill_uniform(
             shape, self.minval, self.maxval, dtype, seed, draw, stream, index, out
@@ -240,8 +251,21 @@ class VarianceScaling(RandomInitializer):
             IndexError: `index`, `input_axes` or `output_axes` reach outside the shape.
             TypeError: An `out` of another dtype, or that lends no memory.
         """
-        dtype = standardize(dtype)
         stream = self.stream or get_stream()
+        if stream == "numpy":
+            return _keras_numpy.variance_scaling(
+                shape,
+                self.scale,
+                self.mode,
+                self.distribution,
+                self.input_axes,
+                self.output_axes,
+                dtype,
+                self.seed,
+                index,
+                out,
+            )
+        dtype = standardize(dtype)
         seed, draw = resolve_seed(self.seed)
         return _core.fill_variance_scaling(
             shape,
@@ -396,8 +420,10 @@ class Orthogonal(RandomInitializer):
             )
         if not math.isfinite(self.gain):
             raise ValueError(f"`gain` must be finite. Received: gain={self.gain}")
-        dtype = standardize(dtype)
         stream = self.stream or get_stream()
+        if stream == "numpy":
+            return _keras_numpy.orthogonal(shape, self.gain, dtype, self.seed, index, out)
+        dtype = standardize(dtype)
         seed, draw = resolve_seed(self.seed)
         return _core.fill_orthogonal(shape, self.gain, dtype, seed, draw, stream, index, out)
 
