@@ -181,4 +181,33 @@ mod tests {
         );
         assert_eq!(result, Err(error.clone()));
     }
+
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+    #[test]
+    fn floating_point_modes_of_callers_and_pools_reach_no_task() {
+        use crate::simd::hostile;
+
+        for mode in hostile::MODES {
+            // Threads start in the modes of the one that starts them, on Linux at least.
+            let (pool, inherited) = hostile::within(mode, || {
+                let inherited = std::thread::spawn(hostile::modes).join().unwrap();
+                (Pool::new(NonZero::new(3).unwrap()).unwrap(), inherited)
+            });
+            assert!(inherited == mode || cfg!(not(target_os = "linux")));
+            // Every thread takes one of the tasks, for each waits for the others.
+            let all = std::sync::Barrier::new(3);
+            let seen = Mutex::new(vec![]);
+            let after = hostile::within(mode, || {
+                let look = |_: &mut (), _| {
+                    all.wait();
+                    seen.lock().unwrap().push(hostile::modes());
+                    Ok(())
+                };
+                Exec::new(Some(&pool), &|| false).for_each(0..3, || (), look).unwrap();
+                hostile::modes()
+            });
+            assert_eq!(seen.into_inner().unwrap(), [0; 3]);
+            assert_eq!(after, mode);
+        }
+    }
 }

@@ -6,6 +6,8 @@ mod lane;
 pub(crate) mod normal;
 pub(crate) mod sampler;
 pub(crate) mod store;
+#[cfg(test)]
+mod tests;
 pub(crate) mod truncated_interval;
 pub(crate) mod truncated_normal;
 pub(crate) mod uniform;

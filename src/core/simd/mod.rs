@@ -29,6 +29,8 @@ mod sse2;
 mod tests;
 
 pub use environment::FloatEnvironment;
+#[cfg(all(test, any(target_arch = "x86_64", target_arch = "aarch64")))]
+pub(crate) use environment::hostile;
 pub(crate) use slices::{as_bits, lend};
 
 /// An instruction set that kernels are compiled for.
@@ -98,7 +100,25 @@ pub fn select(name: Option<&str>) -> Result<Isa, Error> {
 
 /// The instruction set in use.
 pub fn isa() -> Isa {
+    #[cfg(test)]
+    if let Some(isa) = HELD.get() {
+        return isa;
+    }
     *SELECTED.get_or_init(|| Isa::available()[Isa::available().len() - 1])
+}
+
+#[cfg(test)]
+thread_local! {
+    static HELD: std::cell::Cell<Option<Isa>> = const { std::cell::Cell::new(None) };
+}
+
+/// Calls `f` with `isa` in use in this thread.
+#[cfg(test)]
+pub(crate) fn holding<T>(isa: Isa, f: impl FnOnce() -> T) -> T {
+    let before = HELD.replace(Some(isa));
+    let result = f();
+    HELD.set(before);
+    result
 }
 
 /// An algorithm written for any instruction set.
