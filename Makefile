@@ -8,6 +8,7 @@ PIP := $(BIN)/pip install --quiet --disable-pip-version-check
 WHEELS := target/wheels
 # The other processor with vectors of its own.
 CROSS := aarch64-unknown-linux-gnu
+HOST = $(shell rustc --print host-tuple)
 
 # Whose change makes the installed package stale.
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md LICENSE NOTICE \
@@ -45,12 +46,20 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python benches/python/checkpoint.py
 	$(BIN)/python benches/python/stream_numpy.py
 
-# The core's tests under AddressSanitizer. Its runtime comes with the toolchain, its flag is not
-# stable yet; a test wants an allocation of impossible size refused, not reported.
-asan:
+# The core's tests, and those of Python that lend memory, under AddressSanitizer. Its runtimes come
+# with Rust and with the C compiler; its flag is not stable yet. Allocations of impossible sizes are
+# to be refused, not reported, and the interpreter frees less at its end than it allocated.
+ASAN := target/asan
+asan: $(VENV)/.installed-test
 	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address ASAN_OPTIONS=allocator_may_return_null=1 \
-		cargo test -p seedbed-core --lib --locked --target "$$(rustc --print host-tuple)" \
-		--target-dir target/asan
+		cargo test -p seedbed-core --lib --locked --target $(HOST) --target-dir $(ASAN)
+	RUSTC_BOOTSTRAP=1 RUSTFLAGS=-Zsanitizer=address \
+		cargo build -p seedbed-bindings --locked --target $(HOST) --target-dir $(ASAN)
+	rm -rf $(ASAN)/python && mkdir -p $(ASAN)/python && cp -r python/seedbed $(ASAN)/python/
+	cp $(ASAN)/$(HOST)/debug/lib_core.so $(ASAN)/python/seedbed/_core.abi3.so
+	LD_PRELOAD="$$($(CC) -print-file-name=libasan.so)" PYTHONMALLOC=malloc PYTHONPATH=$(abspath $(ASAN))/python \
+		ASAN_OPTIONS=allocator_may_return_null=1:detect_leaks=0 $(BIN)/python -m pytest \
+		tests/python/test_out.py tests/python/test_index.py tests/python/test_native_stream.py
 
 clean:
 	rm -rf $(VENV) target dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
