@@ -162,10 +162,11 @@ pub(crate) fn fill_orthogonal<'py>(
 ) -> PyResult<Bound<'py, PyAny>> {
     let request = Request::new(shape, dtype, seed, draw, stream, index)?;
     let Request { stream, key, block, global, .. } = &request;
-    // The matrix is made whole, whatever is taken of it, and an element of one costs about as
-    // much as `rank` plain ones.
-    let rank = global.last().copied().unwrap_or(1);
-    let elements = global.iter().product::<usize>().saturating_mul(rank);
+    // The matrix is made whole, whatever is taken of it. Beside being drawn, each element passes
+    // through as many products as the shorter side is long, a hundred of which cost a draw.
+    let columns = global.last().copied().unwrap_or(1);
+    let rows = global.iter().rev().skip(1).product::<usize>();
+    let elements = rows.saturating_mul(columns).saturating_mul(1 + rows.min(columns) / 100);
     fill(py, &request, out, elements, |view, exec| {
         stream.fill_orthogonal(gain, *key, block, view, exec)
     })

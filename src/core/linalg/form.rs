@@ -13,27 +13,28 @@ use std::sync::{Mutex, PoisonError};
 use ndarray::{ArrayViewMut2, Axis};
 
 use super::output::write_rows;
-use super::panels::{B, Panel, RC, Reflectors, cut_rows, zeroed};
+use super::panels::{B, Panel, RC, Reflectors, cut_rows};
 use super::product::{Dot, PAD, Solve, Update, add_to};
 use super::real::Real;
+use super::workspace::{Workspace, zeroed};
 use crate::error::Error;
 use crate::parallel::Exec;
 use crate::simd;
 
 /// Numbers in a strip that one task should pass through at most: a few milliseconds of work, so
 /// that an interrupt is heard.
-const STRIP: usize = 1 << 20;
+pub(super) const STRIP: usize = 1 << 20;
 
 /// The scratch of a task: the strip, or one chunk of it, and two blocks.
 struct Scratch<T> {
-    c: Vec<T>,
-    y: Vec<T>,
-    w: Vec<T>,
+    c: Workspace<T>,
+    y: Workspace<T>,
+    w: Workspace<T>,
 }
 
 impl<T: Real> Scratch<T> {
-    fn allocate(len: usize) -> Result<Self, Error> {
-        Ok(Self { c: zeroed(len)?, y: zeroed(B * B)?, w: zeroed(B * B)? })
+    fn allocate(strip: usize, blocks: [usize; 2]) -> Result<Self, Error> {
+        Ok(Self { c: zeroed(strip)?, y: zeroed(blocks[0])?, w: zeroed(blocks[1])? })
     }
 }
 
@@ -46,7 +47,7 @@ enum Cut {
     /// Partial sums go where the Gram matrices' were.
     Rows,
     /// With a single block of reflectors row chunks are independent; a scratch for each thread holds
-    /// one, and one more the common `Y`.
+    /// one, and one more, the last, the common `Y`.
     Block,
 }
 
@@ -68,14 +69,18 @@ impl<T: Real> Former<T> {
         let strip = rows.checked_next_multiple_of(8).and_then(|padded| padded.checked_mul(width));
         let strip = strip.ok_or(Error::OutOfMemory { bytes: usize::MAX })?;
         let unbalanced = threads > 1 && strips < 4 * threads && rows > 4 * columns;
-        let (cut, count, len) = if strips == 1 {
-            (Cut::Block, threads + 1, strip.min(RC * width))
+        let (cut, count, len, blocks) = if strips == 1 {
+            (Cut::Block, threads, strip.min(RC * width), [0, 0])
         } else if strip > STRIP || unbalanced {
-            (Cut::Rows, 1, strip)
+            (Cut::Rows, 1, strip, [B * B, 0])
         } else {
-            (Cut::Strips, threads.min(strips), strip)
+            (Cut::Strips, threads.min(strips), strip, [B * B, B * B])
         };
-        let scratches = (0..count).map(|_| Scratch::allocate(len)).collect::<Result<_, _>>()?;
+        let mut scratches =
+            (0..count).map(|_| Scratch::allocate(len, blocks)).collect::<Result<Vec<_>, _>>()?;
+        if let Cut::Block = cut {
+            scratches.push(Scratch::allocate(0, [columns.next_multiple_of(8) * B, 0])?);
+        }
         Ok(Self { cut, scratches })
     }
 
@@ -96,7 +101,7 @@ impl<T: Real> Former<T> {
             Cut::Block => single_block(reflectors, out, self.scratches, exec, finish),
             Cut::Strips => by_strips(reflectors, out, self.scratches, exec, finish),
             Cut::Rows => {
-                let mut partials = std::mem::take(&mut reflectors.partials);
+                let mut partials = std::mem::replace(&mut reflectors.partials, zeroed(0)?);
                 let scratch = &mut self.scratches[0];
                 for (s, out) in out.axis_chunks_iter_mut(Axis(1), B).enumerate() {
                     by_rows(reflectors, s, out, scratch, &mut partials, exec, finish)?;
@@ -123,17 +128,16 @@ fn set_identity<T: Real>(c: &mut [T], width: usize, first: usize, panel: &Panel)
 /// `y = U^-1 V^T C` for the block that a strip, still columns of the identity, starts with.
 fn start<T: Real>(reflectors: &Reflectors<T>, s: usize, y: &mut [T]) {
     let (panel, v) = reflectors.panel(s);
-    for (i, y) in y.chunks_exact_mut(B).enumerate().take(panel.height()) {
-        for (l, y) in y[..panel.width].iter_mut().enumerate() {
-            let inside = i <= l && l < panel.count;
-            *y = if inside { v[l * panel.width + i] } else { T::ZERO };
-        }
+    let (height, width) = (panel.height(), panel.width);
+    y[..height * B].fill(T::ZERO);
+    for (l, row) in v.chunks_exact(width).take(panel.count).enumerate() {
+        row[..=l].iter().zip(y[l..].iter_mut().step_by(B)).for_each(|(&x, y)| *y = x);
     }
-    let u = reflectors.triangle(s);
-    simd::run(Solve { u, y, height: panel.height(), width: panel.width });
+    simd::run(Solve { u: reflectors.triangle(s), y, height, width, upper: true });
 }
 
 /// `c -= V y`, for the rows `first ..` that `c` holds; all are at or below panel `j`'s first.
+/// `upper` tells that `y` is zero below its diagonal.
 pub(super) fn subtract<T: Real>(
     reflectors: &Reflectors<T>,
     j: usize,
@@ -141,11 +145,13 @@ pub(super) fn subtract<T: Real>(
     y: &[T],
     c: &mut [T],
     width: usize,
+    upper: bool,
 ) {
     let (panel, v) = reflectors.panel(j);
     let v = &v[(first - panel.first) * panel.width..][..c.len() / width * panel.width];
     let (v_width, depth) = (panel.width, panel.height());
-    simd::run(Update { v, v_width, y, c, c_width: width, depth, columns: 0..width });
+    let columns = 0..width;
+    simd::run(Update { v, v_width, y, c, c_width: width, depth, columns, upper });
 }
 
 /// `w = V^T c`, for the rows `first ..` that `c` holds, within one chunk.
@@ -185,7 +191,7 @@ fn single_block<T: Real, O: Copy + Send>(
         let len = out.nrows().next_multiple_of(8) * width;
         let c = &mut scratch.c[..len];
         set_identity(c, width, q * RC, panel);
-        subtract(reflectors, 0, q * RC, y, c, width);
+        subtract(reflectors, 0, q * RC, y, c, width, true);
         write_rows(c, width, &reflectors.scales, out, finish);
         Ok(())
     })
@@ -276,10 +282,10 @@ fn advance<T: Real, O>(reflectors: &Reflectors<T>, strip: &mut Strip<'_, T, O>) 
             }
             row = end;
         }
-        simd::run(Solve { u: reflectors.triangle(j), y, height: B, width });
+        simd::run(Solve { u: reflectors.triangle(j), y, height: B, width, upper: false });
     }
     let c = &mut c[panel.first * width..];
-    subtract(reflectors, j, panel.first, y, c, width);
+    subtract(reflectors, j, panel.first, y, c, width, j == strip.index);
     c.len()
 }
 
@@ -307,7 +313,7 @@ fn by_rows<T: Real, O: Copy + Send>(
                 .zip(partials.chunks_exact_mut(B * B)),
             || (),
             |(), ((row, c), partial)| {
-                subtract(reflectors, j, row, y, c, width);
+                subtract(reflectors, j, row, y, c, width, j == s);
                 if j > 0 {
                     project(reflectors, j - 1, row, c, width, partial);
                 }
@@ -320,7 +326,8 @@ fn by_rows<T: Real, O: Copy + Send>(
             for partial in partials.chunks_exact(B * B).take(chunks).skip(1) {
                 add_to(y, partial, B, width);
             }
-            simd::run(Solve { u: reflectors.triangle(j - 1), y, height: B, width });
+            let u = reflectors.triangle(j - 1);
+            simd::run(Solve { u, y, height: B, width, upper: false });
         }
     }
     let scales = &reflectors.scales[panel.first..][..panel.count];

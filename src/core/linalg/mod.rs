@@ -6,7 +6,8 @@
 //!   form         the product of the reflectors, written out
 //!     product      the three products on blocks: dot, solve, update
 //!       tile         the micro-kernel
-//!   panels       where reflectors are kept; workspace
+//!   panels       where reflectors are kept
+//!   workspace    memory for them
 //!   output       the caller's memory as a tall matrix
 //!   real         float32 and float64 behind one trait
 //! ```
@@ -23,3 +24,4 @@ pub mod qr;
 mod real;
 mod reflectors;
 mod tile;
+mod workspace;

@@ -1,10 +1,10 @@
 //! Where reflectors are kept: panels of [`B`] columns, and what belongs to each.
 
-use std::mem::size_of;
 use std::ops::Range;
 
 use super::product::{Dot, PAD, add_to};
 use super::real::Real;
+use super::workspace::{Workspace, zeroed};
 use crate::error::Error;
 use crate::simd;
 
@@ -17,18 +17,6 @@ pub(super) const SC: usize = 64;
 pub(super) const KC: usize = 256;
 /// Rows whose sums of products are added up before they join those of other rows, cut at multiples.
 pub(super) const RC: usize = 1024;
-
-/// `len` zeros, untouched until used where the system can give them so.
-///
-/// # Errors
-/// [`Error::OutOfMemory`].
-pub(super) fn zeroed<T: bytemuck::Zeroable>(len: usize) -> Result<Vec<T>, Error> {
-    let bytes = len.saturating_mul(size_of::<T>());
-    if bytes > isize::MAX as usize {
-        return Err(Error::OutOfMemory { bytes });
-    }
-    bytemuck::allocation::try_zeroed_vec(len).map_err(|()| Error::OutOfMemory { bytes })
-}
 
 /// Cuts the row-major `matrix`, whose first row has the number `first`, at multiples of `height`
 /// rows; each piece comes with the number of its first row.
@@ -86,7 +74,7 @@ impl Panel {
     /// The triangle `u`, zero before, from what [`Panel::dot_itself`] gave for each chunk. The unit
     /// diagonal is set, not computed: anything else costs an order of magnitude of orthogonality.
     pub(super) fn sum_triangle<T: Real>(&self, partials: &[T], u: &mut [T]) {
-        for partial in partials.chunks_exact(B * B) {
+        for partial in partials.chunks_exact(u.len()) {
             add_to(u, partial, self.height(), self.width);
         }
         for (i, row) in u.chunks_exact_mut(B).enumerate() {
@@ -109,13 +97,15 @@ pub(super) struct Reflectors<T> {
     /// The blocks.
     pub(super) panels: Vec<Panel>,
     /// All panels' numbers.
-    pub(super) v: Vec<T>,
-    /// For each panel the unit upper triangular `I + striu(V^T V)`, [`B`] by [`B`].
-    pub(super) u: Vec<T>,
-    /// Sums of products a row chunk, [`B`] by [`B`] each: scratch.
-    pub(super) partials: Vec<T>,
+    pub(super) v: Workspace<T>,
+    /// Length of a block: rows for as many reflectors as a panel has, [`B`] long.
+    pub(super) block: usize,
+    /// For each panel a block, the unit upper triangular `I + striu(V^T V)`.
+    pub(super) u: Workspace<T>,
+    /// A block of sums of products for each row chunk of each panel: scratch.
+    pub(super) partials: Workspace<T>,
     /// `D_k * gain`.
-    pub(super) scales: Vec<T>,
+    pub(super) scales: Workspace<T>,
 }
 
 impl<T: Real> Reflectors<T> {
@@ -145,13 +135,15 @@ impl<T: Real> Reflectors<T> {
             }
         }
         let chunks: usize = panels.iter().map(|p| padded.div_ceil(RC) - p.first / RC).sum();
+        let block = panels[0].height() * B;
         Ok(Self {
             rows,
             columns,
             padded,
             v,
-            u: zeroed(panels.len() * B * B)?,
-            partials: zeroed(chunks.saturating_mul(B * B))?,
+            block,
+            u: zeroed(panels.len() * block)?,
+            partials: zeroed(chunks.saturating_mul(block))?,
             scales: zeroed(columns)?,
             panels,
         })
@@ -165,6 +157,6 @@ impl<T: Real> Reflectors<T> {
 
     /// Panel `j`'s triangle.
     pub(super) fn triangle(&self, j: usize) -> &[T] {
-        &self.u[j * B * B..(j + 1) * B * B]
+        &self.u[j * self.block..(j + 1) * self.block]
     }
 }

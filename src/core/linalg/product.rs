@@ -124,25 +124,27 @@ pub(super) struct Solve<'a, T> {
     pub(super) height: usize,
     /// Columns, a multiple of [`PAD`].
     pub(super) width: usize,
+    /// Whether `y` is zero below its diagonal, and stays so.
+    pub(super) upper: bool,
 }
 
 impl<T: Real> Kernel for Solve<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        for_registers!(S, solve::<T, _, M>(simd, self.u, self.y, self.height, self.width))
+        for_registers!(S, solve::<T, _, M>(simd, self))
     }
 }
 
 #[inline(always)]
-fn solve<T: Real, S: Simd, const M: usize>(
-    simd: S,
-    u: &[T],
-    y: &mut [T],
-    height: usize,
-    width: usize,
-) {
-    by_vectors!(T, S, 0..width, |l, N| solve_columns::<T, S, M, N>(simd, u, y, height, l));
+fn solve<T: Real, S: Simd, const M: usize>(simd: S, job: Solve<'_, T>) {
+    let Solve { u, y, height, width, upper } = job;
+    by_vectors!(T, S, 0..width, |l, N| {
+        // Terms that are zero change no bit.
+        let end = (l + N * T::lanes::<S>()).next_multiple_of(8);
+        let height = if upper { height.min(end) } else { height };
+        solve_columns::<T, S, M, N>(simd, u, y, height, l)
+    });
 }
 
 #[inline(always)]
@@ -189,10 +191,12 @@ pub(super) struct Update<'a, T> {
     /// As many rows as `v`, a multiple of 8.
     pub(super) c: &'a mut [T],
     pub(super) c_width: usize,
-    /// Terms of the sum, a multiple of 8.
+    /// Terms of the sum.
     pub(super) depth: usize,
     /// Columns of `c` to update, by the same of `y`; bounds are multiples of [`PAD`].
     pub(super) columns: Range<usize>,
+    /// Whether `y` is zero below its diagonal.
+    pub(super) upper: bool,
 }
 
 impl<T: Real> Kernel for Update<'_, T> {
@@ -205,10 +209,12 @@ impl<T: Real> Kernel for Update<'_, T> {
 
 #[inline(always)]
 fn update<T: Real, S: Simd, const M: usize>(simd: S, job: Update<'_, T>) {
-    let Update { v, v_width, y, c, c_width, depth, columns } = job;
+    let Update { v, v_width, y, c, c_width, depth, columns, upper } = job;
     // Pieces of V that stay in the second-level cache while the columns pass.
     for (v, c) in v.chunks(KC * v_width).zip(c.chunks_mut(KC * c_width)) {
         by_vectors!(T, S, columns.clone(), |l, N| {
+            // Terms that are zero change no bit.
+            let depth = if upper { depth.min(l + N * T::lanes::<S>()) } else { depth };
             update_columns::<T, S, M, N>(simd, (v, v_width), y, (c, c_width, l), depth)
         });
     }

@@ -5,31 +5,35 @@
 //! signs of R's diagonal, `Q * sign(diag(R))`; where that is zero the column is, as `sign(0)` is.
 //!
 //! *Method*: Householder's, as LAPACK's `geqrf` and `orgqr` (H_k maps the column to -sign(x0) |x|),
-//! in blocks of the native definition's size and with its products: each panel takes the earlier
-//! blocks' reflectors, is factored in pieces of [`INNER`] columns, and forms a block. Q is then
-//! formed by the same routine as the native stream's.
+//! in blocks of the native definition's size and with its products: each strip of columns takes the
+//! earlier blocks' reflectors, is factored ([`house`]), and forms a block. Some strips wait together:
+//! what they take they take at the same time, each on a thread. Q is then formed by the same routine
+//! as the native stream's.
 //!
 //! *Promises*: Q with positive diag(R) is unique, so results agree with any other careful
 //! factorization to rounding, not to the bit. They do not depend on threads or instruction sets.
 
+use std::mem::MaybeUninit;
+use std::sync::{Mutex, PoisonError};
+
+use bytemuck::Pod;
 use half::bf16;
 use ndarray::{ArrayViewMutD, IxDyn};
 
-use super::form::{Former, project, subtract};
+use super::form::{Former, STRIP, project, subtract};
 use super::orthogonal::{flatten, write_block};
 use super::output::Rounded;
-use super::panels::{B, Panel, RC, Reflectors, cut_rows, zeroed};
-use super::product::{Dot, Update, add_to};
+use super::panels::{B, RC, Reflectors, cut_rows};
+use super::product::add_to;
 use super::real::Real;
-use super::reflectors::reflect;
+use super::workspace::{Workspace, zeroed};
 use crate::block::Block;
 use crate::element::OutMut;
 use crate::error::Error;
 use crate::parallel::Exec;
 use crate::simd::{self, Kernel, Simd, lend};
 
-/// Columns factored one reflector at a time.
-const INNER: usize = 16;
+mod house;
 
 /// Writes the elements `block` of the orthogonal tensor that NumPy's QR makes, in float64 whatever
 /// the dtype, of the matrix that `gaussian` draws, times `gain`.
@@ -39,7 +43,7 @@ const INNER: usize = 16;
 /// they are scaled, and else float32, in which it rounds Q and scales.
 ///
 /// A block that is not the whole tensor costs the computation of the whole. Workspace: 8 bytes for
-/// each of the reflectors' entries, and the matrix.
+/// each of the reflectors' entries, the matrix, and 4 strips of [`B`] columns a thread.
 ///
 /// # Errors
 /// [`Error::Value`] for a shape of rank below 2, [`Error::OutOfMemory`], both before anything is
@@ -54,31 +58,28 @@ pub fn fill(
     let draw = |block: &Block, to: ArrayViewMutD<'_, _>| gaussian(block, OutMut::F32(to));
     let factor = gain as f32;
     match out {
-        OutMut::F16(out) => {
-            fill_as(block, out, exec, 0f32, draw, |x| Rounded::round(x as f32 * factor))
-        }
-        OutMut::F32(out) => fill_as(block, out, exec, 0f32, draw, |x| x as f32 * factor),
-        OutMut::F64(out) => fill_as(block, out, exec, 0f32, draw, |x| f64::from(x as f32 * factor)),
+        OutMut::F16(out) => fill_as(block, out, exec, draw, |x| Rounded::round(x as f32 * factor)),
+        OutMut::F32(out) => fill_as(block, out, exec, draw, |x| x as f32 * factor),
+        OutMut::F64(out) => fill_as(block, out, exec, draw, |x| f64::from(x as f32 * factor)),
         OutMut::F8E4M3Fn(out) => {
-            fill_as(block, out, exec, 0f32, draw, |x| Rounded::round(x as f32 * factor))
+            fill_as(block, out, exec, draw, |x| Rounded::round(x as f32 * factor))
         }
         OutMut::F8E5M2(out) => {
-            fill_as(block, out, exec, 0f32, draw, |x| Rounded::round(x as f32 * factor))
+            fill_as(block, out, exec, draw, |x| Rounded::round(x as f32 * factor))
         }
         OutMut::BF16(out) => {
             let draw = |block: &Block, to: ArrayViewMutD<'_, _>| gaussian(block, OutMut::BF16(to));
-            fill_as(block, out, exec, bf16::ZERO, draw, |x| bf16::from_f32((x * gain) as f32))
+            fill_as(block, out, exec, draw, |x| bf16::from_f32((x * gain) as f32))
         }
     }
 }
 
-/// [`fill`] with the Gaussian's type, of which `zero` is one, and how a result is finished.
-fn fill_as<G: Copy + Send + Sync + Into<f64>, O: Copy + Send + Sync>(
+/// [`fill`] with the Gaussian's type and how a result is finished.
+fn fill_as<G: Pod + Send + Sync + Into<f64>, O: Copy + Send + Sync>(
     block: &Block,
-    out: ArrayViewMutD<'_, std::mem::MaybeUninit<O>>,
+    out: ArrayViewMutD<'_, MaybeUninit<O>>,
     exec: &Exec<'_>,
-    zero: G,
-    draw: impl FnOnce(&Block, ArrayViewMutD<'_, std::mem::MaybeUninit<G>>) -> Result<(), Error>,
+    draw: impl FnOnce(&Block, ArrayViewMutD<'_, MaybeUninit<G>>) -> Result<(), Error>,
     finish: impl Fn(f64) -> O + Sync,
 ) -> Result<(), Error> {
     let (rows, columns) = flatten(block.shape())?;
@@ -89,11 +90,9 @@ fn fill_as<G: Copy + Send + Sync + Into<f64>, O: Copy + Send + Sync>(
     write_block(block, (rows, columns), out, |out| {
         let out_of_memory = || Error::OutOfMemory { bytes: (m * n).saturating_mul(size_of::<G>()) };
         let mut reflectors = Reflectors::<f64>::allocate(m, n)?;
-        let factoring = Factoring::allocate(&reflectors)?;
+        let factoring = Factoring::allocate(&reflectors, exec)?;
         let former = Former::allocate(m, n, exec)?;
-        let mut matrix = Vec::new();
-        matrix.try_reserve_exact(m * n).map_err(|_| out_of_memory())?;
-        matrix.resize(m * n, zero);
+        let mut matrix = zeroed(m * n)?;
         let view = ArrayViewMutD::from_shape(IxDyn(&[m, n]), lend(&mut matrix));
         draw(&Block::whole(&[m, n])?, view.map_err(|_| out_of_memory())?)?;
         factoring.run(&matrix, &mut reflectors, exec)?;
@@ -102,29 +101,39 @@ fn fill_as<G: Copy + Send + Sync + Into<f64>, O: Copy + Send + Sync>(
     })
 }
 
+/// Strips of a group, for each thread: enough that all find work while few are left.
+const GROUP: usize = 4;
+
+/// Scratch of one application of a block: sums of products by row chunk, and what comes of them.
+struct Products<T> {
+    partials: Workspace<T>,
+    y: Workspace<T>,
+}
+
 /// Workspace of a factorization.
 struct Factoring<T> {
-    /// The panel under way, all rows.
-    strip: Vec<T>,
-    /// Its [`INNER`] columns under way.
-    inner: Vec<T>,
-    /// Sums of products by row chunk, two blocks each.
-    partials: Vec<T>,
-    /// Blocks: sums of products, and a triangle.
-    y: Vec<T>,
-    u: Vec<T>,
+    /// Strips of a group, all rows of each, one after the other.
+    strips: Workspace<T>,
+    /// How many those are at most.
+    group: usize,
+    /// One for each thread that works on a strip of its own, else one.
+    products: Vec<Products<T>>,
+    panel: house::Scratch<T>,
 }
 
 impl<T: Real> Factoring<T> {
-    fn allocate(reflectors: &Reflectors<T>) -> Result<Self, Error> {
-        let width = reflectors.panels[0].width;
-        Ok(Self {
-            strip: zeroed(reflectors.padded * width)?,
-            inner: zeroed(reflectors.padded * INNER)?,
-            partials: zeroed(2 * B * B * reflectors.padded.div_ceil(RC))?,
-            y: zeroed(B * B)?,
-            u: zeroed(B * B)?,
-        })
+    fn allocate(reflectors: &Reflectors<T>, exec: &Exec<'_>) -> Result<Self, Error> {
+        let Reflectors { padded, block, .. } = *reflectors;
+        let strip = padded * reflectors.panels[0].width;
+        // Tall strips are taken one by one, by rows: their tasks would be too long.
+        let threads = if strip > STRIP { 1 } else { exec.threads() };
+        let group = if threads == 1 { 1 } else { reflectors.panels.len().min(GROUP * threads) };
+        let chunks = padded.div_ceil(RC);
+        let products = (0..threads)
+            .map(|_| Ok(Products { partials: zeroed(chunks * block)?, y: zeroed(block)? }))
+            .collect::<Result<_, Error>>()?;
+        let panel = house::Scratch::allocate(reflectors)?;
+        Ok(Self { strips: zeroed(group * strip)?, group, products, panel })
     }
 
     /// Factors `matrix`, row-major; the reflectors and signs go to `reflectors`.
@@ -134,175 +143,132 @@ impl<T: Real> Factoring<T> {
         reflectors: &mut Reflectors<T>,
         exec: &Exec<'_>,
     ) -> Result<(), Error> {
-        let n = reflectors.columns;
-        for c in 0..reflectors.panels.len() {
-            let panel = reflectors.panels[c].clone();
-            let strip = &mut self.strip[..reflectors.padded * panel.width];
-            exec.for_each(
-                strip.chunks_mut(RC * panel.width).zip(matrix.chunks(RC * n)),
-                || (),
-                |(), (strip, matrix)| {
-                    strip.fill(T::ZERO);
-                    for (to, row) in strip.chunks_exact_mut(panel.width).zip(matrix.chunks_exact(n))
-                    {
-                        let from = &row[panel.first..][..panel.count];
-                        to.iter_mut().zip(from).for_each(|(to, &x)| *to = T::from_f64(x.into()));
-                    }
-                    Ok(())
-                },
-            )?;
-            for j in 0..c {
-                apply_transposed(
-                    reflectors,
-                    j,
-                    strip,
-                    panel.width,
-                    &mut self.y,
-                    &mut self.partials,
-                    exec,
-                )?;
-            }
-            self.factor(&panel, reflectors, exec)?;
-            gram(reflectors, c, &mut self.partials, exec)?;
-        }
-        Ok(())
-    }
-
-    /// Factors the panel in `strip` from its first row on.
-    fn factor(
-        &mut self,
-        panel: &Panel,
-        reflectors: &mut Reflectors<T>,
-        exec: &Exec<'_>,
-    ) -> Result<(), Error> {
-        let (width, padded) = (panel.width, reflectors.padded);
-        for from in (0..panel.count).step_by(INNER) {
-            let first = panel.first + from;
-            let count = INNER.min(panel.count - from);
-            let inner = &mut self.inner[..(padded - first) * INNER];
-            let rows = &mut self.strip[first * width..padded * width];
-            for (to, row) in inner.chunks_exact_mut(INNER).zip(rows.chunks_exact(width)) {
-                to.copy_from_slice(&row[from..from + INNER]);
-            }
-            let signs = &mut reflectors.scales[first..first + count];
-            let length = reflectors.rows - first;
-            // On the pool for its floating-point environment; alone, because it is short.
-            exec.for_each(
-                std::iter::once((&mut *inner, signs)),
-                || (),
-                |(), (inner, signs)| {
-                    simd::run(House { columns: inner, length, signs });
-                    Ok(())
-                },
-            )?;
-            let v = &mut reflectors.v[panel.place.clone()][from * width..];
-            for (v, x) in v.chunks_exact_mut(width).zip(inner.chunks_exact(INNER)) {
-                v[from..from + INNER].copy_from_slice(x);
-            }
-            if from + INNER < width {
-                let inner = &*inner;
-                let u = &mut self.u;
-                exec.for_each(
-                    cut_rows(rows, width, first, RC).zip(self.partials.chunks_exact_mut(2 * B * B)),
-                    || (),
-                    |(), ((row, c), partial)| {
-                        let (gram, w) = partial.split_at_mut(B * B);
-                        let v = &inner[(row - first) * INNER..][..c.len() / width * INNER];
-                        let dot = Dot {
-                            first_row: row,
-                            v,
-                            v_width: INNER,
-                            c: v,
-                            c_width: INNER,
-                            height: INNER,
-                            columns: 0..INNER,
-                            upper: true,
-                            w: gram,
-                        };
-                        simd::run(dot);
-                        let columns = from + INNER..width;
-                        let dot = Dot {
-                            first_row: row,
-                            v,
-                            v_width: INNER,
-                            c,
-                            c_width: width,
-                            height: INNER,
-                            columns,
-                            upper: false,
-                            w,
-                        };
-                        simd::run(dot);
-                        Ok(())
-                    },
-                )?;
-                u.fill(T::ZERO);
-                self.y.fill(T::ZERO);
-                let chunks = padded.div_ceil(RC) - first / RC;
-                for partial in self.partials.chunks_exact(2 * B * B).take(chunks) {
-                    let (gram, w) = partial.split_at(B * B);
-                    add_to(u, gram, INNER, INNER);
-                    add_to(&mut self.y, w, INNER, width);
-                }
-                simd::run(SolveTransposed { u, y: &mut self.y, height: INNER, width });
-                let y = &self.y;
-                exec.for_each(
-                    cut_rows(rows, width, first, RC),
-                    || (),
-                    |(), (row, c)| {
-                        simd::run(Update {
-                            v: &inner[(row - first) * INNER..][..c.len() / width * INNER],
-                            v_width: INNER,
-                            y,
-                            c,
-                            c_width: width,
-                            depth: INNER,
-                            columns: from + INNER..width,
-                        });
-                        Ok(())
-                    },
-                )?;
+        let count = reflectors.panels.len();
+        let len = reflectors.padded * reflectors.panels[0].width;
+        for first in (0..count).step_by(self.group) {
+            let last = count.min(first + self.group);
+            let strips = self.strips.chunks_mut(len).zip(first..last);
+            let mut strips: Vec<_> = strips
+                .map(|(strip, c)| Strip::load(strip, c, matrix, reflectors, exec))
+                .collect::<Result<_, _>>()?;
+            apply(0..first, &mut strips, reflectors, &mut self.products, exec)?;
+            for c in first..last {
+                let (strip, later) = strips[c - first..].split_at_mut(1);
+                house::factor(c, strip[0].rows, reflectors, &mut self.panel, exec)?;
+                gram(reflectors, c, &mut self.products[0].partials, exec)?;
+                apply(c..c + 1, later, reflectors, &mut self.products, exec)?;
             }
         }
         Ok(())
     }
 }
 
-/// `C <- (I - V U^-1 V^T)^T C` for block `j` and a strip of all rows.
+/// A strip of the matrix that turns into a panel of reflectors.
+struct Strip<'a, T> {
+    rows: &'a mut [T],
+    width: usize,
+}
+
+impl<'a, T: Real> Strip<'a, T> {
+    /// The columns of panel `c`, in the memory lent.
+    fn load<G: Copy + Sync + Into<f64>>(
+        memory: &'a mut [T],
+        c: usize,
+        matrix: &[G],
+        reflectors: &Reflectors<T>,
+        exec: &Exec<'_>,
+    ) -> Result<Self, Error> {
+        let (panel, n) = (&reflectors.panels[c], reflectors.columns);
+        let width = panel.width;
+        let rows = &mut memory[..reflectors.padded * width];
+        exec.for_each(
+            rows.chunks_mut(RC * width).zip(matrix.chunks(RC * n)),
+            || (),
+            |(), (rows, matrix)| {
+                rows.fill(T::ZERO);
+                for (to, row) in rows.chunks_exact_mut(width).zip(matrix.chunks_exact(n)) {
+                    let from = &row[panel.first..][..panel.count];
+                    to.iter_mut().zip(from).for_each(|(to, &x)| *to = T::from_f64(x.into()));
+                }
+                Ok(())
+            },
+        )?;
+        Ok(Self { rows, width })
+    }
+}
+
+/// Applies the blocks `blocks` to every strip, ascending.
+fn apply<T: Real>(
+    blocks: std::ops::Range<usize>,
+    strips: &mut [Strip<'_, T>],
+    reflectors: &Reflectors<T>,
+    products: &mut [Products<T>],
+    exec: &Exec<'_>,
+) -> Result<(), Error> {
+    if products.len() == 1 || strips.len() == 1 {
+        for strip in strips {
+            for j in blocks.clone() {
+                apply_transposed(reflectors, j, strip, &mut products[0], exec)?;
+            }
+        }
+        return Ok(());
+    }
+    // So many blocks a task that an interrupt is heard.
+    let batch = (STRIP / strips.first().map_or(1, |strip| strip.rows.len())).max(1);
+    for from in blocks.clone().step_by(batch) {
+        let batch = from..blocks.end.min(from + batch);
+        let free = Mutex::new(products.iter_mut().collect::<Vec<_>>());
+        let take = || free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        exec.for_each(strips.iter_mut(), take, |products, strip| {
+            let products = products.as_mut().ok_or(Error::OutOfMemory { bytes: 0 })?;
+            batch
+                .clone()
+                .try_for_each(|j| apply_transposed(reflectors, j, strip, products, &Exec::serial()))
+        })?;
+    }
+    Ok(())
+}
+
+/// `C <- (I - V U^-1 V^T)^T C` for block `j` and a strip.
 fn apply_transposed<T: Real>(
     reflectors: &Reflectors<T>,
     j: usize,
-    strip: &mut [T],
-    width: usize,
-    y: &mut [T],
-    partials: &mut [T],
+    strip: &mut Strip<'_, T>,
+    products: &mut Products<T>,
     exec: &Exec<'_>,
 ) -> Result<(), Error> {
-    let first = reflectors.panels[j].first;
+    let (first, block, width) = (reflectors.panels[j].first, reflectors.block, strip.width);
+    let rows = &mut strip.rows[first * width..];
+    let Products { partials, y } = products;
     exec.for_each(
-        cut_rows(&mut strip[first * width..], width, first, RC)
-            .zip(partials.chunks_exact_mut(B * B)),
+        cut_rows(rows, width, first, RC).zip(partials.chunks_exact_mut(block)),
         || (),
         |(), ((row, c), partial)| {
             project(reflectors, j, row, c, width, partial);
             Ok(())
         },
     )?;
-    y.fill(T::ZERO);
     let chunks = reflectors.padded.div_ceil(RC) - first / RC;
-    for partial in partials.chunks_exact(B * B).take(chunks) {
-        add_to(y, partial, B, width);
-    }
+    sum_blocks(&partials[..chunks * block], y, width);
     simd::run(SolveTransposed { u: reflectors.triangle(j), y, height: B, width });
-    let y = &*y;
+    let y = &**y;
     exec.for_each(
-        cut_rows(&mut strip[first * width..], width, first, RC),
+        cut_rows(rows, width, first, RC),
         || (),
         |(), (row, c)| {
-            subtract(reflectors, j, row, y, c, width);
+            subtract(reflectors, j, row, y, c, width, false);
             Ok(())
         },
     )
+}
+
+/// `y`, a block, becomes the sum of `partials`.
+fn sum_blocks<T: Real>(partials: &[T], y: &mut [T], width: usize) {
+    let (first, rest) = partials.split_at(y.len());
+    y.copy_from_slice(first);
+    for partial in rest.chunks_exact(y.len()) {
+        add_to(y, partial, y.len() / B, width);
+    }
 }
 
 /// Panel `c`'s triangle.
@@ -312,10 +278,10 @@ fn gram<T: Real>(
     partials: &mut [T],
     exec: &Exec<'_>,
 ) -> Result<(), Error> {
-    let panel = reflectors.panels[c].clone();
+    let (panel, block) = (reflectors.panels[c].clone(), reflectors.block);
     let pieces = cut_rows(&mut reflectors.v[panel.place.clone()], panel.width, panel.first, RC);
     exec.for_each(
-        pieces.zip(partials.chunks_exact_mut(B * B)),
+        pieces.zip(partials.chunks_exact_mut(block)),
         || (),
         |(), ((first, v), partial)| {
             panel.dot_itself(first, v, partial);
@@ -323,68 +289,8 @@ fn gram<T: Real>(
         },
     )?;
     let chunks = reflectors.padded.div_ceil(RC) - panel.first / RC;
-    panel.sum_triangle(&partials[..chunks * B * B], &mut reflectors.u[c * B * B..(c + 1) * B * B]);
+    panel.sum_triangle(&partials[..chunks * block], &mut reflectors.u[c * block..(c + 1) * block]);
     Ok(())
-}
-
-/// Householder's method on up to [`INNER`] columns, one reflector at a time, its sums in f64, by
-/// chunks of [`RC`] rows.
-struct House<'a, T> {
-    /// Rows of [`INNER`] entries; becomes the reflectors, zeros above their diagonal.
-    columns: &'a mut [T],
-    /// Rows that are not padding.
-    length: usize,
-    /// Signs of R's diagonal, one for each column that is not padding.
-    signs: &'a mut [T],
-}
-
-impl<T: Real> Kernel for House<'_, T> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        let (rows, _) = self.columns.as_chunks_mut::<INNER>();
-        let rows = &mut rows[..self.length];
-        let count = self.signs.len();
-        for k in 0..count {
-            let mut dots = [0f64; INNER];
-            for chunk in rows[k..].chunks(RC) {
-                let mut part = [[0f64; INNER]; 2];
-                for (i, row) in chunk.iter().enumerate() {
-                    let x = row[k].to_f64();
-                    let part = &mut part[i % 2];
-                    for l in 0..INNER {
-                        part[l] = x.mul_add(row[l].to_f64(), part[l]);
-                    }
-                }
-                for l in 0..INNER {
-                    dots[l] += part[0][l] + part[1][l];
-                }
-            }
-            let top = rows[k];
-            let x0 = top[k].to_f64();
-            let last = k + 1 == rows.len();
-            let (factor, lead, sign) = reflect(x0, dots[k], last);
-            // The diagonal of R is zero only for a column of zeros.
-            let zero = x0 == 0.0 && (last || dots[k] == 0.0);
-            self.signs[k] = T::from_f64(if zero { 0.0 } else { sign });
-            // v^T a_l, from the products with the column itself: v = factor x + (lead - factor x0) e.
-            let mut along = [T::ZERO; INNER];
-            for l in k + 1..count {
-                let dot = (lead - factor * x0).mul_add(top[l].to_f64(), factor * dots[l]);
-                along[l] = T::from_f64(-dot);
-            }
-            for (i, row) in rows[k..].iter_mut().enumerate() {
-                let v = T::from_f64(if i == 0 { lead } else { row[k].to_f64() * factor });
-                for l in 0..INNER {
-                    row[l] = v.mul_add_to(along[l], row[l]);
-                }
-                row[k] = v;
-            }
-        }
-        for (r, row) in rows.iter_mut().enumerate().take(INNER) {
-            row[r + 1..].fill(T::ZERO);
-        }
-    }
 }
 
 /// `y <- U^-T y` for a unit upper triangular `u`; rows of both are [`B`] long.

@@ -11,7 +11,7 @@ pub(super) trait Real:
     + Send
     + Sync
     + PartialEq
-    + bytemuck::Zeroable
+    + bytemuck::Pod
     + Add<Output = Self>
     + Sub<Output = Self>
     + Mul<Output = Self>

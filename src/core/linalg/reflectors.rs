@@ -5,14 +5,19 @@
 //! it is made from column k of the stream's matrix as it stands; R is never formed.
 
 use super::orthogonal::NormalSource;
-use super::panels::{B, Panel, RC, Reflectors, SC, cut_rows, zeroed};
+use super::panels::{B, Panel, RC, Reflectors, SC, cut_rows};
 use super::real::Real;
+use super::workspace::{Workspace, zeroed};
 use crate::error::Error;
 use crate::parallel::Exec;
 use crate::simd::{self, Kernel, Simd};
 
 /// Elements drawn at a time; two buffers of these stay in the first-level cache.
 const BATCH: usize = 2048;
+
+/// Up to so many columns rows are drawn whole, what is above the diagonal for nothing: starting and
+/// ending anywhere but at a whole batch of the sampler costs about as much as 200 elements.
+const DRAWN_WHOLE: usize = 384;
 
 impl<T: Real> Reflectors<T> {
     /// The reflectors of the m by n matrix whose entry (i, k) is element `i * n + k` of `source`,
@@ -78,7 +83,8 @@ impl<T: Real> Reflectors<T> {
                 while row < end {
                     // Rows that reach the diagonal are drawn one by one up to it, later ones in
                     // batches; what does not fit a batch goes in parts.
-                    let batched = if row + 1 < n { 1 } else { (BATCH / n).max(1).min(end - row) };
+                    let one = n > DRAWN_WHOLE && row + 1 < n;
+                    let batched = if one { 1 } else { (BATCH / n).max(1).min(end - row) };
                     let len = if batched > 1 { batched * n } else { n.min(row + 1) };
                     let mut done = 0;
                     while done < len {
@@ -87,6 +93,7 @@ impl<T: Real> Reflectors<T> {
                         T::normals(source, row as u64 * n as u64 + done as u64, drawn);
                         for (r, x) in drawn.chunks(n).enumerate() {
                             let (row, column) = (row + r, done % n);
+                            let x = &x[..x.len().min(row + 1 - column)];
                             let group = (row - first) / SC * n;
                             let sums = &mut squares[group + column..][..x.len()];
                             simd::run(AddSquares { x, sums });
@@ -142,7 +149,7 @@ impl<T: Real> Reflectors<T> {
                 cut_rows(v, panel.width, panel.first, RC).map(move |piece| (panel, piece))
             });
         exec.for_each(
-            pieces.zip(self.partials.chunks_exact_mut(B * B)),
+            pieces.zip(self.partials.chunks_exact_mut(self.block)),
             || (),
             |(), ((panel, (first, v)), partial)| {
                 let factors = &norms.factors[panel.first..][..panel.count];
@@ -161,12 +168,14 @@ impl<T: Real> Reflectors<T> {
     /// The triangles `U` from the products of all row chunks.
     fn sum_triangles(&mut self, exec: &Exec<'_>) -> Result<(), Error> {
         let chunks = self.padded.div_ceil(RC);
+        let block = self.block;
         let mut partials = &self.partials[..];
-        let tasks = self.panels.iter().zip(self.u.chunks_exact_mut(B * B)).map(|(panel, u)| {
-            let (own, rest) = partials.split_at((chunks - panel.first / RC) * B * B);
-            partials = rest;
-            (panel, u, own)
-        });
+        let tasks =
+            self.panels.iter().zip(self.u.chunks_exact_mut(self.block)).map(|(panel, u)| {
+                let (own, rest) = partials.split_at((chunks - panel.first / RC) * block);
+                partials = rest;
+                (panel, u, own)
+            });
         exec.for_each(
             tasks,
             || (),
@@ -182,9 +191,9 @@ impl<T: Real> Reflectors<T> {
 #[derive(Debug)]
 struct Norms {
     /// Factors of the entries below the first.
-    factors: Vec<f64>,
+    factors: Workspace<f64>,
     /// First entries.
-    leads: Vec<f64>,
+    leads: Workspace<f64>,
 }
 
 /// Of the reflector `v`, `|v|^2 = 2`, that a vector with this first entry and sum of squares

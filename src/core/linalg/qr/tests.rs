@@ -9,7 +9,7 @@ fn orthogonal(a: &Array2<f64>, threads: usize) -> Array2<f64> {
     let exec = Exec::new(Some(&pool), &|| false);
     let (m, n) = a.dim();
     let mut reflectors = Reflectors::<f64>::allocate(m, n).unwrap();
-    let factoring = Factoring::allocate(&reflectors).unwrap();
+    let factoring = Factoring::allocate(&reflectors, &exec).unwrap();
     let former = Former::allocate(m, n, &exec).unwrap();
     factoring.run(a.as_slice().unwrap(), &mut reflectors, &exec).unwrap();
     let mut out = Array2::uninit((m, n));
@@ -45,6 +45,8 @@ fn agrees_with_nalgebra() {
         (1100, 40),
         (2100, 200),
         (300, 299),
+        (1100, 900),
+        (17_500, 50),
     ] {
         let a = matrix(m, n);
         let q = orthogonal(&a, 1);
