@@ -16,7 +16,7 @@ use crate::rng::philox::block;
 use crate::simd::{Isa, Kernel, Simd, holding, lend, run_on};
 
 /// Blocks that every instruction set takes whole pairs of vectors of.
-const PAIR: usize = 16;
+const PAIR: usize = 32;
 
 /// An element type that can be looked at bit by bit.
 trait Pattern: Store {

@@ -4,10 +4,11 @@
 use super::*;
 
 /// Numbers that one call of [`Operations`] takes: a multiple of every vector's, four times over.
-const GROUP: usize = 64;
+const GROUP: usize = 128;
 
 /// All operations applied to consecutive vectors of `a`, `b` and `c`; the bits of all results in
-/// an order that does not depend on the width.
+/// an order that does not depend on the width. What moves 64-bit lanes is tested with the blocks of
+/// Philox that it puts in order.
 struct Operations<'a> {
     a: &'a [u32],
     b: &'a [u32],
@@ -61,6 +62,14 @@ macro_rules! each {
         }
         $all.push(($name, out.iter().map(|x| x.to_bits()).collect::<Vec<u64>>()));
     }};
+}
+
+/// What is taken apart, put together again.
+#[inline(always)]
+fn there_and_back<S: Simd>(simd: S, x: S::U32, y: S::U32) -> (S::U32, S::U32) {
+    let (even, odd) = simd.deinterleave_u32(x, y);
+    let (x, y) = simd.interleave_f32(simd.from_bits_f32(even), simd.from_bits_f32(odd));
+    (simd.bits_f32(x), simd.bits_f32(y))
 }
 
 /// The bits, one pattern for all NaNs: IEEE 754 leaves their sign and payload open.
@@ -121,10 +130,13 @@ impl Kernel for Operations<'_> {
         each!(simd, all, u32, "select_lt_i32", |x = fa, y = fb, z = fc| simd
             .select_lt_i32(x, y, z, x));
         each!(simd, all, u32, "splat_u32", |x = fa| simd.xor_u32(x, simd.splat_u32(0x8000_0001)));
-        each!(simd, all, u32, "deinterleave_u32 0", |x = fa, y = fb| simd.deinterleave_u32(x, y).0);
-        each!(simd, all, u32, "deinterleave_u32 1", |x = fa, y = fb| simd.deinterleave_u32(x, y).1);
-        each!(simd, all, f32, "interleave_f32 0", |x = fa, y = fb| simd.interleave_f32(x, y).0);
-        each!(simd, all, f32, "interleave_f32 1", |x = fa, y = fb| simd.interleave_f32(x, y).1);
+        // Which lane goes where depends on the width: together they hold the even elements.
+        each!(simd, all, u32, "deinterleave_u32", |x = fa, y = fb| simd.deinterleave_u32(x, y).0);
+        if let Some((_, lanes)) = all.last_mut() {
+            lanes.sort_unstable();
+        }
+        each!(simd, all, u32, "there and back 0", |x = fa, y = fb| there_and_back(simd, x, y).0);
+        each!(simd, all, u32, "there and back 1", |x = fa, y = fb| there_and_back(simd, x, y).1);
 
         let (da, db, dc) = (doubles(self.a), doubles(self.b), doubles(self.c));
         let (ma, mb) = (doubles_without_nan(&da), doubles_without_nan(&db));
@@ -138,8 +150,6 @@ impl Kernel for Operations<'_> {
         each!(simd, all, f64, "mul_add_f64", |x = da, y = db, z = dc| simd.mul_add_f64(x, y, z));
         each!(simd, all, f64, "mul and add, f64", |x = da, y = db, z = dc| simd
             .add_f64(simd.mul_f64(x, y), z));
-        each!(simd, all, f64, "interleave_f64 0", |x = da, y = db| simd.interleave_f64(x, y).0);
-        each!(simd, all, f64, "interleave_f64 1", |x = da, y = db| simd.interleave_f64(x, y).1);
 
         each!(simd, all, u64, "and_u64", |x = da, y = db| simd.and_u64(x, y));
         each!(simd, all, u64, "or_u64", |x = da, y = db| simd.or_u64(x, y));
@@ -212,7 +222,7 @@ fn words(seed: u64) -> Vec<u32> {
         0x0100_0003, // and one to the other side
     ];
     let mut state = seed;
-    (0..4096 * GROUP)
+    (0..2048 * GROUP)
         .map(|_| {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             let word = (state >> 32) as u32;
