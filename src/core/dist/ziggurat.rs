@@ -40,11 +40,20 @@ impl Layers {
     }
 }
 
-/// The double in [0, 1) that a draw makes: its upper 53 bits.
+/// The distance of the doubles that draws make: 2^-53.
+pub const UNIT: f64 = 1.0 / (1u64 << 53) as f64;
+
+/// The double in [0, 1) that a draw makes, in units of [`UNIT`]: its upper 53 bits.
+#[inline(always)]
+pub fn units(draw: u64) -> f64 {
+    // Signed, because that conversion is one instruction; the value is below 2^53.
+    (draw >> 11) as i64 as f64
+}
+
+/// The double in [0, 1) that a draw makes.
 #[inline(always)]
 pub fn unit(draw: u64) -> f64 {
-    // Signed, because that conversion is one instruction; the value is below 2^53.
-    (draw >> 11) as i64 as f64 * (1.0 / (1u64 << 53) as f64)
+    units(draw) * UNIT
 }
 
 /// The value that `draw` proposes, and whether it is accepted at once.

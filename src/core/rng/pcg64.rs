@@ -140,26 +140,25 @@ impl Pcg64Lanes {
         for (i, draw) in draws.iter_mut().enumerate() {
             *draw = output(self.high[i], self.low[i]);
         }
-        if S::LANES >= 16 {
-            // 64-bit products of vectors: the wide one from four products of halves.
+        if S::LANES >= 8 {
+            // The wide product from four products of halves, which vectors have. The addend goes
+            // in among them, where there is room: no sum exceeds 64 bits, so none has to be
+            // compared for a carry.
             let (a, b) = (self.steps.multiplier as u64, (self.steps.multiplier >> 64) as u64);
             let (c, d) = (self.steps.addend as u64, (self.steps.addend >> 64) as u64);
-            let (a0, a1) = (a & HALF, a >> 32);
+            let (a0, a1, c0, c1) = (a & HALF, a >> 32, c & HALF, c >> 32);
             for i in 0..LANES {
                 let (low, high) = (self.low[i], self.high[i]);
                 let (l0, l1) = (low & HALF, low >> 32);
-                let low_low = l0.wrapping_mul(a0);
-                let middle = l1.wrapping_mul(a0).wrapping_add(low_low >> 32);
-                let cross = l0.wrapping_mul(a1).wrapping_add(middle & HALF);
+                let lowest = l0.wrapping_mul(a0).wrapping_add(c0);
+                let middle = l1.wrapping_mul(a0).wrapping_add(lowest >> 32);
+                let cross = l0.wrapping_mul(a1).wrapping_add(c1).wrapping_add(middle & HALF);
                 let wide = l1.wrapping_mul(a1).wrapping_add(middle >> 32).wrapping_add(cross >> 32);
-                let sum = low.wrapping_mul(a).wrapping_add(c);
-                let carry = u64::from(sum < c);
-                self.low[i] = sum;
+                self.low[i] = cross << 32 | lowest & HALF;
                 self.high[i] = wide
                     .wrapping_add(low.wrapping_mul(b))
                     .wrapping_add(high.wrapping_mul(a))
-                    .wrapping_add(d)
-                    .wrapping_add(carry);
+                    .wrapping_add(d);
             }
         } else {
             for i in 0..LANES {

@@ -9,7 +9,7 @@ use ndarray::ArrayViewMutD;
 
 use super::cast::Cast;
 use crate::block::Block;
-use crate::dist::ziggurat::unit;
+use crate::dist::ziggurat::{UNIT, unit, units};
 use crate::error::Error;
 use crate::parallel::Exec;
 use crate::rng::pcg64::{LANES, Pcg64, Pcg64Lanes};
@@ -28,6 +28,13 @@ impl Range {
     fn value<T: Cast>(self, draw: u64) -> MaybeUninit<T> {
         MaybeUninit::new(T::cast(self.low + self.width * unit(draw)))
     }
+
+    /// `width * UNIT` where float64 holds that: times [`units`] it rounds the real number that
+    /// `width * unit` rounds, with one multiplication less.
+    fn step(self) -> Option<f64> {
+        let step = self.width * UNIT;
+        (step / UNIT == self.width).then_some(step)
+    }
 }
 
 /// Writes the elements `block`; draw 0 is `start`'s next one.
@@ -41,11 +48,16 @@ pub(super) fn fill<T: Cast>(
     out: ArrayViewMutD<'_, MaybeUninit<T>>,
     exec: &Exec<'_>,
 ) -> Result<(), Error> {
+    let step = range.step();
     random_access::fill_block(block, out, exec, |first, part| {
         let mut generator = start.advanced(first.into());
-        let (lanes, rest) = part.split_at_mut(part.len() - part.len() % LANES);
-        if !lanes.is_empty() {
-            simd::run(Fill { lanes: Pcg64Lanes::new(generator), range, out: lanes });
+        let vectors = if step.is_some() { part.len() - part.len() % LANES } else { 0 };
+        let (lanes, rest) = part.split_at_mut(vectors);
+        if let Some(step) = step
+            && !lanes.is_empty()
+        {
+            let low = range.low;
+            simd::run(Fill { lanes: Pcg64Lanes::new(generator), low, step, out: lanes });
             if rest.is_empty() {
                 return;
             }
@@ -58,7 +70,8 @@ pub(super) fn fill<T: Cast>(
 /// Consecutive draws into memory of a multiple of [`LANES`] elements.
 struct Fill<'a, T> {
     lanes: Pcg64Lanes,
-    range: Range,
+    low: f64,
+    step: f64,
     out: &'a mut [MaybeUninit<T>],
 }
 
@@ -67,11 +80,11 @@ impl<T: Cast> Kernel for Fill<'_, T> {
 
     #[inline(always)]
     fn run<S: Simd>(self, _simd: S) {
-        let Self { mut lanes, range, out } = self;
+        let Self { mut lanes, low, step, out } = self;
         for out in out.chunks_exact_mut(LANES) {
             let draws = lanes.next::<S>();
             for i in 0..LANES {
-                out[i] = range.value(draws[i]);
+                out[i] = MaybeUninit::new(T::cast(low + step * units(draws[i])));
             }
         }
     }
