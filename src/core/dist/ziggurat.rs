@@ -11,6 +11,7 @@
 //! does: `f64::ln_1p` and `f64::exp` call them.
 
 use super::ziggurat_tables::{FI, KI, WI};
+use crate::simd::{ROWS, Simd};
 
 /// Where the tail begins (`ziggurat_nor_r`).
 #[allow(clippy::excessive_precision, reason = "the digits of the source")]
@@ -26,13 +27,13 @@ const MAGNITUDE: u64 = (1 << 52) - 1;
 static LAYERS: Layers = Layers::new();
 
 #[repr(align(64))]
-struct Layers([[u64; 2]; 512]);
+struct Layers([[u64; 2]; ROWS]);
 
 impl Layers {
     const fn new() -> Self {
-        let mut layers = [[0; 2]; 512];
+        let mut layers = [[0; 2]; ROWS];
         let mut i = 0;
-        while i < 512 {
+        while i < ROWS {
             layers[i] = [KI[i & 255], WI[i & 255] | (i as u64 >> 8) << 63];
             i += 1;
         }
@@ -59,9 +60,24 @@ pub fn unit(draw: u64) -> f64 {
 /// The value that `draw` proposes, and whether it is accepted at once.
 #[inline(always)]
 pub fn propose(draw: u64) -> (f64, bool) {
-    let [threshold, width] = LAYERS.0[(draw & 511) as usize];
+    let [threshold, width] = LAYERS.0[draw as usize % ROWS];
     let magnitude = draw >> 9 & MAGNITUDE;
     (magnitude as i64 as f64 * f64::from_bits(width), magnitude < threshold)
+}
+
+/// [`propose`] of the first `LANES / 2` draws: the values, and the bits of those accepted at once.
+#[inline(always)]
+pub(crate) fn propose_all<S: Simd>(simd: S, draws: &[u64]) -> (S::F64, u32) {
+    /// 2^52, above which float64 has only integers.
+    const ANCHOR: f64 = (1u64 << 52) as f64;
+    let (thresholds, widths) = simd.look_up(draws, &LAYERS.0);
+    let magnitudes = simd.shr_u64::<9>(simd.load_u64(draws));
+    let magnitudes = simd.and_u64(magnitudes, simd.splat_u64(MAGNITUDE));
+    // As the mantissa of a number from the anchor on, an integer below 2^52 lies that far from it.
+    let anchored = simd.or_u64(magnitudes, simd.splat_u64(ANCHOR.to_bits()));
+    let floats = simd.sub_f64(simd.from_bits_f64(anchored), simd.splat_f64(ANCHOR));
+    let values = simd.mul_f64(floats, simd.from_bits_f64(widths));
+    (values, simd.less_u64(magnitudes, thresholds))
 }
 
 /// The rest of a pass whose first draw was not accepted at once; `next` gives further draws.

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
-use super::{Kernel, Simd};
+use super::{Kernel, ROWS, Simd};
 
 /// Proof that the processor has AVX2, FMA and F16C.
 #[derive(Clone, Copy, Debug)]
@@ -206,4 +206,73 @@ impl Simd for Avx2 {
             _mm256_storeu_si256(to.as_mut_ptr().cast(), all);
         }
     }
+
+    #[inline(always)]
+    fn load_u64(self, from: &[u64]) -> __m256i {
+        let from = &from[..Self::LANES / 2];
+        // SAFETY: `from` has as many elements as are read; alignment is not needed.
+        unsafe { _mm256_loadu_si256(from.as_ptr().cast()) }
+    }
+    #[inline(always)]
+    fn look_up(self, numbers: &[u64], table: &[[u64; 2]; ROWS]) -> (__m256i, __m256i) {
+        let numbers = &numbers[..Self::LANES / 2];
+        // Whole rows are loaded and transposed: half the loads of a gather.
+        let row = |i: usize| {
+            let row = &table[numbers[i] as usize % ROWS];
+            // SAFETY: a row has the 16 bytes that are read; alignment is not needed.
+            unsafe { _mm_loadu_si128(row.as_ptr().cast()) }
+        };
+        // SAFETY: as for the other intrinsics.
+        let rows = |a, b| unsafe { _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(a), b) };
+        self.interleave_u64(rows(row(0), row(2)), rows(row(1), row(3)))
+    }
+    #[inline(always)]
+    fn less_u64(self, a: __m256i, b: __m256i) -> u32 {
+        // SAFETY: as for the other intrinsics.
+        unsafe { _mm256_movemask_pd(_mm256_castsi256_pd(_mm256_cmpgt_epi64(b, a))) as u32 }
+    }
+    #[inline(always)]
+    fn within_f64(self, a: __m256d, low: f64, high: f64) -> u32 {
+        // SAFETY: as for the other intrinsics.
+        unsafe {
+            let above = _mm256_cmp_pd::<_CMP_GE_OQ>(a, _mm256_set1_pd(low));
+            let below = _mm256_cmp_pd::<_CMP_LE_OQ>(a, _mm256_set1_pd(high));
+            _mm256_movemask_pd(_mm256_and_pd(above, below)) as u32
+        }
+    }
+    #[inline(always)]
+    fn compress_f64(self, a: __m256d, mask: u32) -> __m256d {
+        let order = &FRONT[(mask & 15) as usize];
+        // SAFETY: `order` has the 32 bytes that are read; the rest as for the other intrinsics.
+        unsafe {
+            let order = _mm256_loadu_si256(order.as_ptr().cast());
+            let lanes = _mm256_permutevar8x32_epi32(_mm256_castpd_si256(a), order);
+            _mm256_castsi256_pd(lanes)
+        }
+    }
+    #[inline(always)]
+    fn store_f64_as_f32(self, a: __m256d, to: &mut [MaybeUninit<f32>]) {
+        let to = &mut to[..Self::LANES / 2];
+        // SAFETY: `to` has as many elements as are written; alignment is not needed.
+        unsafe { _mm_storeu_ps(to.as_mut_ptr().cast(), _mm256_cvtpd_ps(a)) }
+    }
 }
+
+/// For every mask of four lanes, the halves of those set, in order.
+static FRONT: [[u32; 8]; 16] = {
+    let mut front = [[0; 8]; 16];
+    let mut mask = 0;
+    while mask < 16 {
+        let (mut lane, mut at) = (0, 0);
+        while lane < 4 {
+            if mask >> lane & 1 == 1 {
+                front[mask][at] = 2 * lane;
+                front[mask][at + 1] = 2 * lane + 1;
+                at += 2;
+            }
+            lane += 1;
+        }
+        mask += 1;
+    }
+    front
+};

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
-use super::{Kernel, Simd};
+use super::{Kernel, ROWS, Simd};
 
 /// Proof that the processor has AVX-512 F, VL, DQ and BW, and F16C.
 #[derive(Clone, Copy, Debug)]
@@ -205,5 +205,55 @@ impl Simd for Avx512 {
             // SAFETY: `to` has the 16 elements that are written; alignment is not needed.
             unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(a)) }
         }
+    }
+
+    #[inline(always)]
+    fn load_u64(self, from: &[u64]) -> __m512i {
+        let from = &from[..Self::LANES / 2];
+        // SAFETY: `from` has as many elements as are read; alignment is not needed.
+        unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
+    }
+    #[inline(always)]
+    fn look_up(self, numbers: &[u64], table: &[[u64; 2]; ROWS]) -> (__m512i, __m512i) {
+        let numbers = &numbers[..Self::LANES / 2];
+        // Whole rows are loaded and transposed: half the loads of a gather.
+        let row = |i: usize| {
+            let row = &table[numbers[i] as usize % ROWS];
+            // SAFETY: a row has the 16 bytes that are read; alignment is not needed.
+            unsafe { _mm_loadu_si128(row.as_ptr().cast()) }
+        };
+        // SAFETY: as for the other intrinsics.
+        let rows = |a, b, c, d| unsafe {
+            let low = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(a), b);
+            let high = _mm256_inserti128_si256::<1>(_mm256_castsi128_si256(c), d);
+            _mm512_inserti64x4::<1>(_mm512_castsi256_si512(low), high)
+        };
+        let even = rows(row(0), row(2), row(4), row(6));
+        let odd = rows(row(1), row(3), row(5), row(7));
+        self.interleave_u64(even, odd)
+    }
+    #[inline(always)]
+    fn less_u64(self, a: __m512i, b: __m512i) -> u32 {
+        // SAFETY: as for the other intrinsics.
+        unsafe { _mm512_cmplt_epu64_mask(a, b).into() }
+    }
+    #[inline(always)]
+    fn within_f64(self, a: __m512d, low: f64, high: f64) -> u32 {
+        // SAFETY: as for the other intrinsics.
+        unsafe {
+            let above = _mm512_cmp_pd_mask::<_CMP_GE_OQ>(a, _mm512_set1_pd(low));
+            _mm512_mask_cmp_pd_mask::<_CMP_LE_OQ>(above, a, _mm512_set1_pd(high)).into()
+        }
+    }
+    #[inline(always)]
+    fn compress_f64(self, a: __m512d, mask: u32) -> __m512d {
+        // SAFETY: as for the other intrinsics.
+        unsafe { _mm512_maskz_compress_pd(mask as u8, a) }
+    }
+    #[inline(always)]
+    fn store_f64_as_f32(self, a: __m512d, to: &mut [MaybeUninit<f32>]) {
+        let to = &mut to[..Self::LANES / 2];
+        // SAFETY: `to` has as many elements as are written; alignment is not needed.
+        unsafe { _mm256_storeu_ps(to.as_mut_ptr().cast(), _mm512_cvtpd_ps(a)) }
     }
 }

@@ -166,6 +166,12 @@ pub fn run_on<K: Kernel>(isa: Isa, kernel: K) -> K::Output {
     kernel.run(scalar::Scalar)
 }
 
+/// The most 32-bit lanes that a vector has.
+const MOST_LANES: usize = 16;
+
+/// Rows of a table that [`Simd::look_up`] looks into.
+pub const ROWS: usize = 512;
+
 /// The operations of an instruction set.
 ///
 /// A vector of 32-bit lanes has [`Simd::LANES`] of them, one of 64-bit lanes half as many. Where
@@ -311,5 +317,64 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn interleave_f64(self, a: Self::F64, b: Self::F64) -> (Self::F64, Self::F64) {
         let (low, high) = self.interleave_u64(self.bits_f64(a), self.bits_f64(b));
         (self.from_bits_f64(low), self.from_bits_f64(high))
+    }
+
+    // What a parse of draws needs. The code here is for the instruction sets without better.
+
+    /// The first `LANES / 2` values of `from`.
+    #[inline(always)]
+    fn load_u64(self, from: &[u64]) -> Self::U64 {
+        let mut lanes = [0.0; MOST_LANES / 2];
+        for (lane, bits) in lanes.iter_mut().zip(&from[..Self::LANES / 2]) {
+            *lane = f64::from_bits(*bits);
+        }
+        self.bits_f64(self.load_f64(&lanes))
+    }
+    /// The rows of `table` that the low bits of the first `LANES / 2` values of `numbers` name:
+    /// all first entries, all second ones.
+    #[inline(always)]
+    fn look_up(self, numbers: &[u64], table: &[[u64; 2]; ROWS]) -> (Self::U64, Self::U64) {
+        let mut columns = [[0; MOST_LANES / 2]; 2];
+        for (i, number) in numbers[..Self::LANES / 2].iter().enumerate() {
+            let row = table[*number as usize % ROWS];
+            (columns[0][i], columns[1][i]) = (row[0], row[1]);
+        }
+        (self.load_u64(&columns[0]), self.load_u64(&columns[1]))
+    }
+    /// Bit `i` says whether `a < b` in lane `i`. Both must be below 2^63.
+    #[inline(always)]
+    fn less_u64(self, a: Self::U64, b: Self::U64) -> u32 {
+        let mut lanes = [0.0; MOST_LANES / 2];
+        self.store_f64(self.from_bits_f64(self.sub_u64(a, b)), lend(&mut lanes));
+        let signs = lanes[..Self::LANES / 2].iter().map(|lane| (lane.to_bits() >> 63) as u32);
+        signs.rev().fold(0, |mask, sign| mask << 1 | sign)
+    }
+    /// Bit `i` says whether `low <= a <= high` in lane `i`.
+    #[inline(always)]
+    fn within_f64(self, a: Self::F64, low: f64, high: f64) -> u32 {
+        let mut lanes = [0.0; MOST_LANES / 2];
+        self.store_f64(a, lend(&mut lanes));
+        let within = lanes[..Self::LANES / 2].iter().map(|lane| (*lane >= low) & (*lane <= high));
+        within.rev().fold(0, |mask, within| mask << 1 | u32::from(within))
+    }
+    /// The lanes of `a` whose bit in `mask` is set, moved to the front; what follows is anything.
+    #[inline(always)]
+    fn compress_f64(self, a: Self::F64, mask: u32) -> Self::F64 {
+        let (mut lanes, mut kept) = ([0.0; MOST_LANES / 2], 0);
+        self.store_f64(a, lend(&mut lanes));
+        for i in 0..Self::LANES / 2 {
+            lanes[kept] = lanes[i];
+            kept += (mask >> i & 1) as usize;
+        }
+        self.load_f64(&lanes)
+    }
+    /// Writes `a`'s lanes, rounded to nearest even, to the first `LANES / 2` values of `to`.
+    #[inline(always)]
+    fn store_f64_as_f32(self, a: Self::F64, to: &mut [MaybeUninit<f32>]) {
+        let mut lanes = [0.0; MOST_LANES / 2];
+        self.store_f64(a, lend(&mut lanes));
+        for (to, lane) in to[..Self::LANES / 2].iter_mut().zip(lanes) {
+            *to = MaybeUninit::new(lane as f32);
+        }
     }
 }

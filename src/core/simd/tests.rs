@@ -292,3 +292,75 @@ fn every_float16_and_the_ties_between_round_to_nearest_even() {
         assert!(bytes == lows, "{isa:?}");
     }
 }
+
+/// What parsing draws takes, of the same words whatever the width: table rows, masks, the lanes
+/// that masks keep, and rounded floats.
+struct Choices<'a> {
+    bits: &'a [u64],
+    table: &'a [[u64; 2]; ROWS],
+    low: f64,
+    high: f64,
+}
+
+impl Kernel for Choices<'_> {
+    type Output = (Vec<u64>, Vec<bool>, Vec<u32>);
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Self::Output {
+        let (mut columns, mut masks, mut rounded) = (vec![], vec![], vec![]);
+        let lanes = S::LANES / 2;
+        for bits in self.bits.chunks_exact(lanes) {
+            let (mut buffer, mut floats) = ([0.0; MOST_LANES / 2], [0f32; MOST_LANES / 2]);
+            let (first, second) = simd.look_up(bits, self.table);
+            let both = simd.xor_u64(first, simd.shr_u64::<1>(second));
+            simd.store_f64(simd.from_bits_f64(both), lend(&mut buffer));
+            columns.extend(buffer[..lanes].iter().map(|lane| lane.to_bits()));
+            let loaded = simd.load_u64(bits);
+            let (a, b) = (simd.shr_u64::<1>(loaded), simd.shr_u64::<1>(first));
+            let less = simd.less_u64(a, b);
+            let within = simd.within_f64(simd.from_bits_f64(loaded), self.low, self.high);
+            for mask in [less, within] {
+                assert_eq!(mask >> lanes, 0);
+                masks.extend((0..lanes).map(|i| mask >> i & 1 == 1));
+                let front = simd.compress_f64(simd.from_bits_f64(loaded), mask);
+                simd.store_f64(front, lend(&mut buffer));
+                let count = mask.count_ones() as usize;
+                let expected = bits.iter().enumerate().filter(|(i, _)| mask >> i & 1 == 1);
+                assert!(buffer[..count].iter().map(|x| x.to_bits()).eq(expected.map(|(_, x)| *x)));
+            }
+            simd.store_f64_as_f32(simd.from_bits_f64(loaded), lend(&mut floats));
+            rounded.extend(floats[..lanes].iter().map(|x| bits_of(*x) as u32));
+        }
+        // The two masks of a vector lie together: put each lane's side by side.
+        let masks = masks.chunks(2 * lanes).flat_map(|both| {
+            let (less, within) = both.split_at(lanes);
+            less.iter().zip(within).flat_map(|(a, b)| [*a, *b]).collect::<Vec<_>>()
+        });
+        (columns, masks.collect(), rounded)
+    }
+}
+
+#[test]
+fn rows_masks_and_choices_agree_on_every_instruction_set() {
+    let random: Vec<u64> =
+        words(4).chunks(2).map(|pair| u64::from(pair[0]) | u64::from(pair[1]) << 32).collect();
+    let mut table = [[0; 2]; ROWS];
+    for (row, bits) in table.iter_mut().zip(random.chunks(2)) {
+        *row = [bits[0], bits[1]];
+    }
+    let ends = [(-2.0, 2.0), (f64::NEG_INFINITY, 0.0), (f64::NAN, 1.0), (0.0, f64::MAX)];
+    for (low, high) in ends {
+        let choices = || Choices { bits: &random[..1 << 14], table: &table, low, high };
+        let wanted = run_on(Isa::Scalar, choices());
+        let portable = random[..1 << 14].iter().map(|x| {
+            let x = f64::from_bits(*x);
+            (x >= low && x <= high, bits_of(x as f32) as u32)
+        });
+        let (_, masks, rounded) = &wanted;
+        let within = masks.iter().skip(1).step_by(2);
+        assert!(portable.eq(within.copied().zip(rounded.iter().copied())));
+        for isa in Isa::available() {
+            assert!(run_on(isa, choices()) == wanted, "{isa:?}");
+        }
+    }
+}

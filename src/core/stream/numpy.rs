@@ -29,11 +29,10 @@ use crate::rng::seed_sequence::SeedSequence;
 
 mod cast;
 mod normal;
+mod parse;
 mod pick;
 mod resume;
 mod uniform;
-
-use cast::Cast;
 
 /// Below this many values a call's work is not worth sharing.
 const WORTH_SHARING: usize = 1 << 15;
@@ -66,16 +65,16 @@ fn uniform_range(low: f64, high: f64) -> Result<uniform::Range, Error> {
 }
 
 /// Refuses what `numpy.random.Generator.normal` refuses.
-fn normal_rule(mean: f64, stddev: f64) -> Result<normal::Rule, Error> {
+fn normal_rule(mean: f64, stddev: f64) -> Result<parse::Rule, Error> {
     // NumPy looks at the sign bit: -0.0 is refused, NaN is not.
     if !stddev.is_nan() && stddev.is_sign_negative() {
         return Err(Error::value("stddev", "must be >= 0 (and not -0.0)", format!("{stddev:?}")));
     }
-    Ok(normal::Rule { mean, stddev, bounds: None })
+    Ok(parse::Rule { mean, stddev, bounds: None })
 }
 
 /// As [`normal_rule`], and refuses bounds that no value satisfies: Keras' loop would never end.
-fn truncated_rule(mean: f64, stddev: f64, lower: f64, upper: f64) -> Result<normal::Rule, Error> {
+fn truncated_rule(mean: f64, stddev: f64, lower: f64, upper: f64) -> Result<parse::Rule, Error> {
     let rule = normal_rule(mean, stddev)?;
     if stddev.is_nan() {
         return Err(Error::value("stddev", "must not be NaN for a truncated normal", stddev));
@@ -88,14 +87,14 @@ fn truncated_rule(mean: f64, stddev: f64, lower: f64, upper: f64) -> Result<norm
         let rule = "must, with `stddev`, give bounds that are not NaN";
         return Err(Error::value("mean", rule, format!("{mean}, stddev={stddev}")));
     }
-    Ok(normal::Rule { bounds: Some(bounds), ..rule })
+    Ok(parse::Rule { bounds: Some(bounds), ..rule })
 }
 
 /// A distribution whose parameters NumPy takes.
 #[derive(Clone, Copy)]
 enum Plan {
     Uniform(uniform::Range),
-    Normal(normal::Rule),
+    Normal(parse::Rule),
 }
 
 impl Plan {
@@ -111,7 +110,7 @@ impl Plan {
         }))
     }
 
-    fn fill<T: Cast>(
+    fn fill<T: parse::Target>(
         self,
         key: Key,
         block: &Block,
@@ -135,9 +134,9 @@ fn chunk_draws(values: u64, exec: &Exec<'_>) -> u64 {
     share.next_multiple_of(SMALLEST_CHUNK).clamp(SMALLEST_CHUNK, normal::CHUNK)
 }
 
-fn fill_normal<T: Cast>(
+fn fill_normal<T: parse::Target>(
     start: Pcg64,
-    rule: &normal::Rule,
+    rule: &parse::Rule,
     block: &Block,
     out: ArrayViewMutD<'_, MaybeUninit<T>>,
     exec: &Exec<'_>,

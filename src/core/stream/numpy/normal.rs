@@ -15,128 +15,16 @@ use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
-use super::cast::Cast;
+use super::parse::{Draws, Parsed, Rule, Target};
 use crate::dist::ziggurat;
 use crate::error::Error;
 use crate::parallel::Exec;
-use crate::rng::pcg64::{LANES, Pcg64, Pcg64Lanes};
+use crate::rng::pcg64::{LANES, Pcg64};
 
 /// Draws of a chunk when there are enough: 150 us of work, and scratch that stays in cache.
 pub(super) const CHUNK: u64 = 1 << 16;
-/// Draws that are made at a time.
-const BUFFER: usize = 1024;
 /// Draws a normal value takes on average, rounded up.
 const DRAWS_PER_VALUE: f64 = 1.0221;
-
-/// What becomes of a standard normal.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Rule {
-    pub(super) mean: f64,
-    pub(super) stddev: f64,
-    /// Values outside are dropped; both are kept themselves.
-    pub(super) bounds: Option<(f64, f64)>,
-}
-
-impl Rule {
-    /// The value and whether it is kept. `TRUNCATED` says that there are bounds, once for all.
-    #[inline(always)]
-    fn apply<const TRUNCATED: bool>(&self, x: f64) -> (f64, bool) {
-        let value = self.mean + self.stddev * x;
-        match self.bounds {
-            Some((lower, upper)) if TRUNCATED => (value, (value >= lower) & (value <= upper)),
-            _ => (value, true),
-        }
-    }
-}
-
-/// A buffer of draws to parse.
-#[derive(Debug)]
-struct Draws {
-    lanes: Pcg64Lanes,
-    buffer: [u64; BUFFER],
-    at: usize,
-    len: usize,
-}
-
-impl Draws {
-    /// The draws of `generator`, of which about `expected` will be read.
-    fn new(generator: Pcg64, expected: u64) -> Self {
-        let mut draws =
-            Self { lanes: Pcg64Lanes::new(generator), buffer: [0; BUFFER], at: 0, len: 0 };
-        draws.fill((expected.min(BUFFER as u64) as usize).next_multiple_of(LANES));
-        draws
-    }
-
-    fn fill(&mut self, len: usize) {
-        self.lanes.fill(&mut self.buffer[..len]);
-        (self.at, self.len) = (0, len);
-    }
-
-    /// Unread draws, at least one.
-    fn rest(&mut self) -> &[u64] {
-        if self.at == self.len {
-            self.fill(BUFFER);
-        }
-        &self.buffer[self.at..self.len]
-    }
-
-    fn next(&mut self) -> u64 {
-        let draw = self.rest()[0];
-        self.at += 1;
-        draw
-    }
-}
-
-/// What a parse came to.
-#[derive(Clone, Copy, Debug)]
-struct Parsed {
-    /// Values written.
-    values: usize,
-    /// Draws read.
-    draws: u64,
-}
-
-/// Parses the passes that begin before draw `limit`, until `out` is full.
-fn parse<T: Cast, const TRUNCATED: bool>(
-    draws: &mut Draws,
-    limit: u64,
-    rule: &Rule,
-    out: &mut [MaybeUninit<T>],
-) -> Parsed {
-    let (mut values, mut read) = (0, 0);
-    while read < limit && values < out.len() {
-        let room = out.len() - values;
-        let run = draws.rest();
-        let run = &run[..run.len().min(room).min((limit - read).min(BUFFER as u64) as usize)];
-        let out_run = &mut out[values..values + run.len()];
-        let (mut kept, mut taken, mut unsettled) = (0, run.len(), None);
-        for (i, &draw) in run.iter().enumerate() {
-            let (x, accepted) = ziggurat::propose(draw);
-            if !accepted {
-                (taken, unsettled) = (i + 1, Some(draw));
-                break;
-            }
-            let (value, keep) = rule.apply::<TRUNCATED>(x);
-            // Written whether kept or not: the next value overwrites it, without a branch.
-            out_run[kept] = MaybeUninit::new(T::cast(value));
-            kept += usize::from(keep);
-        }
-        draws.at += taken;
-        read += taken as u64;
-        values += kept;
-        if let Some(draw) = unsettled {
-            let x = ziggurat::settle(draw, || {
-                read += 1;
-                draws.next()
-            });
-            if let Some((value, true)) = x.map(|x| rule.apply::<TRUNCATED>(x)) {
-                out[values] = MaybeUninit::new(T::cast(value));
-                values += 1;
-            }
-        }
-    }
-    Parsed { values, draws: read }
-}
 
 /// Where values go, in order.
 pub(super) trait Sink<T>: Send {
@@ -223,7 +111,7 @@ struct Scratch<T> {
 ///
 /// # Errors
 /// [`Error::Interrupted`].
-pub(super) fn run<T: Cast, S: Sink<T>>(
+pub(super) fn run<T: Target, S: Sink<T>>(
     start: Pcg64,
     rule: &Rule,
     sink: S,
@@ -236,7 +124,7 @@ pub(super) fn run<T: Cast, S: Sink<T>>(
     }
 }
 
-fn run_chunks<T: Cast, S: Sink<T>, const TRUNCATED: bool>(
+fn run_chunks<T: Target, S: Sink<T>, const TRUNCATED: bool>(
     start: Pcg64,
     rule: &Rule,
     sink: S,
@@ -269,7 +157,7 @@ fn run_chunks<T: Cast, S: Sink<T>, const TRUNCATED: bool>(
                 }
             }
             let mut draws = Draws::new(generator, chunk);
-            let parsed = parse::<T, TRUNCATED>(&mut draws, chunk, rule, &mut scratch.values);
+            let parsed = T::parse::<TRUNCATED>(&mut draws, chunk, rule, &mut scratch.values);
             let mut turn = wait(k);
             let left = turn.sink.wanted();
             let entered = Entered::at::<T, TRUNCATED>(
@@ -312,7 +200,7 @@ impl Entered {
     /// The true parse begins at draw `entry` of the chunk, the assumed one, `parsed`, at 0. Both
     /// are walked, whichever is behind, until they stand on the same draw. The true values before
     /// it become `head`.
-    fn at<T: Cast, const TRUNCATED: bool>(
+    fn at<T: Target, const TRUNCATED: bool>(
         entry: u64,
         generator: Pcg64,
         chunk: u64,
@@ -355,7 +243,7 @@ impl Entered {
 ///
 /// # Errors
 /// [`Error::Interrupted`].
-pub(super) fn fill_in_order<T: Cast>(
+pub(super) fn fill_in_order<T: Target>(
     start: Pcg64,
     rule: &Rule,
     out: &mut [MaybeUninit<T>],
@@ -371,8 +259,8 @@ pub(super) fn fill_in_order<T: Cast>(
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             let (draws, out) = &mut *state;
             let parsed = match rule.bounds {
-                Some(_) => parse::<T, true>(draws, CHUNK, rule, out),
-                None => parse::<T, false>(draws, CHUNK, rule, out),
+                Some(_) => T::parse::<true>(draws, CHUNK, rule, out),
+                None => T::parse::<false>(draws, CHUNK, rule, out),
             };
             *out = &mut std::mem::take(out)[parsed.values..];
             done.store(out.is_empty(), Ordering::Relaxed);

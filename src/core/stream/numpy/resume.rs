@@ -6,7 +6,7 @@
 
 use std::sync::Mutex;
 
-use super::normal::Rule;
+use super::parse::Rule;
 use crate::rng::pcg64::Pcg64;
 
 /// A draw at which a pass begins, and how many kept values come before it.

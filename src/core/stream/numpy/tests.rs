@@ -21,7 +21,7 @@ fn fnv1a(bytes: impl IntoIterator<Item = u8>) -> u64 {
 }
 
 /// An element type as the tests see it.
-trait Probe: Cast + 'static {
+trait Probe: parse::Target + 'static {
     const BLANK: Self;
     fn out(view: ArrayViewMutD<'_, MaybeUninit<Self>>) -> OutMut<'_>;
     fn bits(self) -> u64;
@@ -115,7 +115,7 @@ fn any_chunk_size_and_number_of_threads_gives_the_same_values() {
     for (seed, bounds) in
         (0..8).flat_map(|seed| [(seed, None), (seed, Some((-2.0, 2.0))), (seed, Some((1.0, 9.0)))])
     {
-        let rule = normal::Rule { mean: 0.0, stddev: 1.0, bounds };
+        let rule = parse::Rule { mean: 0.0, stddev: 1.0, bounds };
         let start = generator(Key { seed, draw: 0 }).unwrap();
         let mut expected = vec![0.0f64; 3000];
         normal::fill_in_order(start, &rule, lend(&mut expected), &Exec::serial()).unwrap();
