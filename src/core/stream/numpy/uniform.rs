@@ -9,7 +9,7 @@ use ndarray::ArrayViewMutD;
 
 use super::cast::Cast;
 use crate::block::Block;
-use crate::dist::ziggurat::{UNIT, unit, units};
+use crate::dist::ziggurat::{UNIT, unit, units, units_of_halves};
 use crate::error::Error;
 use crate::parallel::Exec;
 use crate::rng::pcg64::{LANES, Pcg64, Pcg64Lanes};
@@ -84,7 +84,8 @@ impl<T: Cast> Kernel for Fill<'_, T> {
         for out in out.chunks_exact_mut(LANES) {
             let draws = lanes.next::<S>();
             for i in 0..LANES {
-                out[i] = MaybeUninit::new(T::cast(low + step * units(draws[i])));
+                let units = if S::LANES == 8 { units_of_halves(draws[i]) } else { units(draws[i]) };
+                out[i] = MaybeUninit::new(T::cast(low + step * units));
             }
         }
     }
