@@ -4,7 +4,7 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 use std::mem::MaybeUninit;
 
-use super::{Kernel, Simd};
+use super::{Kernel, ROWS, Simd};
 
 /// Proof that the processor has NEON, as every AArch64 with an operating system does.
 #[derive(Clone, Copy, Debug)]
@@ -205,5 +205,49 @@ impl Simd for Neon {
             let (ab, cd) = (vmovn_high_u32(vmovn_u32(a), b), vmovn_high_u32(vmovn_u32(c), d));
             vst1q_u8(to.as_mut_ptr().cast(), vmovn_high_u16(vmovn_u16(ab), cd));
         }
+    }
+    #[inline(always)]
+    fn load_u64(self, from: &[u64]) -> uint64x2_t {
+        let from = &from[..Self::LANES / 2];
+        // SAFETY: `from` has as many elements as are read; alignment is not needed.
+        unsafe { vld1q_u64(from.as_ptr()) }
+    }
+    #[inline(always)]
+    fn look_up(self, numbers: &[u64], table: &[[u64; 2]; ROWS]) -> (uint64x2_t, uint64x2_t) {
+        let row = |i: usize| self.load_u64(&table[numbers[i] as usize % ROWS]);
+        self.interleave_u64(row(0), row(1))
+    }
+    #[inline(always)]
+    fn less_u64(self, a: uint64x2_t, b: uint64x2_t) -> u32 {
+        // SAFETY: as for the other intrinsics.
+        self.mask(unsafe { vcltq_u64(a, b) })
+    }
+    #[inline(always)]
+    fn within_f64(self, a: float64x2_t, low: f64, high: f64) -> u32 {
+        // SAFETY: as for the other intrinsics.
+        self.mask(unsafe {
+            vandq_u64(vcgeq_f64(a, vdupq_n_f64(low)), vcleq_f64(a, vdupq_n_f64(high)))
+        })
+    }
+    #[inline(always)]
+    fn compress_f64(self, a: float64x2_t, mask: u32) -> float64x2_t {
+        // Only the upper lane alone has to move.
+        // SAFETY: as for the other intrinsics.
+        if mask & 3 == 2 { unsafe { vdupq_laneq_f64::<1>(a) } } else { a }
+    }
+    #[inline(always)]
+    fn store_f64_as_f32(self, a: float64x2_t, to: &mut [MaybeUninit<f32>]) {
+        let to = &mut to[..Self::LANES / 2];
+        // SAFETY: `to` has as many elements as are written; alignment is not needed.
+        unsafe { vst1_f32(to.as_mut_ptr().cast(), vcvt_f32_f64(a)) }
+    }
+}
+
+impl Neon {
+    /// Bit `i` is set where lane `i` is all ones.
+    #[inline(always)]
+    fn mask(self, lanes: uint64x2_t) -> u32 {
+        // SAFETY: as for the other intrinsics.
+        unsafe { (vgetq_lane_u64::<0>(lanes) & 1 | vgetq_lane_u64::<1>(lanes) & 2) as u32 }
     }
 }
