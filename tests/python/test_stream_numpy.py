@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 import seedbed
 
 DTYPES = ["float16", "bfloat16", "float32", "float64", "float8_e4m3fn", "float8_e5m2"]
-KERAS_DTYPES = DTYPES[:4]
+# What the core does not fill is converted by NumPy; `keras.random.uniform` does not take it.
+OTHER_DTYPES = ["int32", "uint8", "bool", "complex64"]
 SEEDS = st.one_of(st.integers(0, 2**32 - 1), st.sampled_from([0, 1, 2**31, 2**32 - 1, True]))
 SHAPES = st.one_of(
     st.lists(st.integers(0, 7), max_size=5).map(tuple),
@@ -31,7 +32,8 @@ STDDEVS = st.one_of(st.just(0.05), st.floats(0, 10), st.sampled_from([1e-7, 1e-3
 @pytest.fixture(scope="module", autouse=True)
 def _numpy_stream() -> Iterator[None]:
     assert keras.backend.backend() == "numpy"
-    with seedbed.use_stream("numpy"):
+    # Casts to integers may overflow, in NumPy's hands on both sides.
+    with seedbed.use_stream("numpy"), np.errstate(all="ignore"):
         yield
 
 
@@ -42,7 +44,7 @@ def assert_same(ours: Any, theirs: Any) -> None:
 
 
 def astype(array: np.ndarray, dtype: str) -> np.ndarray:
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         return array.astype(np.dtype(dtype))
 
 
@@ -144,27 +146,27 @@ def test_the_tables_are_those_of_the_installed_numpy() -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(SHAPES, MEANS, STDDEVS, st.sampled_from(KERAS_DTYPES), SEEDS)
+@given(SHAPES, MEANS, STDDEVS, st.sampled_from(DTYPES + OTHER_DTYPES), SEEDS)
 def test_normal(shape: Any, mean: float, stddev: float, dtype: str, seed: int) -> None:
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         theirs = keras.random.normal(shape, mean, stddev, dtype=dtype, seed=seed)
     assert_same(seedbed.random.normal(shape, mean, stddev, dtype=dtype, seed=seed), theirs)
 
 
 @settings(max_examples=150, deadline=None)
-@given(SHAPES, MEANS, STDDEVS, st.sampled_from(KERAS_DTYPES), SEEDS)
+@given(SHAPES, MEANS, STDDEVS, st.sampled_from(DTYPES + OTHER_DTYPES), SEEDS)
 def test_truncated_normal(shape: Any, mean: float, stddev: float, dtype: str, seed: int) -> None:
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         theirs = keras.random.truncated_normal(shape, mean, stddev, dtype=dtype, seed=seed)
     ours = seedbed.random.truncated_normal(shape, mean, stddev, dtype=dtype, seed=seed)
     assert_same(ours, theirs)
 
 
 @settings(max_examples=150, deadline=None)
-@given(SHAPES, MEANS, STDDEVS, st.sampled_from(KERAS_DTYPES), SEEDS)
+@given(SHAPES, MEANS, STDDEVS, st.sampled_from(DTYPES), SEEDS)
 def test_uniform(shape: Any, low: float, width: float, dtype: str, seed: int) -> None:
     high = low + width
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         theirs = keras.random.uniform(shape, low, high, dtype=dtype, seed=seed)
     assert_same(seedbed.random.uniform(shape, low, high, dtype=dtype, seed=seed), theirs)
 
@@ -208,8 +210,11 @@ INITIALIZERS: list[tuple[str, dict[str, Any]]] = [
 @pytest.mark.parametrize(("name", "arguments"), INITIALIZERS)
 @settings(max_examples=12, deadline=None)
 @given(
-    shape=st.lists(st.integers(1, 24), min_size=1, max_size=4).map(tuple),
-    dtype=st.sampled_from(KERAS_DTYPES),
+    shape=st.one_of(
+        st.lists(st.integers(0, 5), max_size=5).map(tuple),
+        st.lists(st.integers(1, 24), max_size=4).map(tuple),
+    ),
+    dtype=st.sampled_from(DTYPES + OTHER_DTYPES),
     seed=SEEDS,
     calls=st.integers(0, 3),
 )
@@ -235,7 +240,7 @@ def test_initializers(
 
 
 @settings(max_examples=120, deadline=None)
-@given(data=st.data(), dtype=st.sampled_from(KERAS_DTYPES), seed=SEEDS)
+@given(data=st.data(), dtype=st.sampled_from(DTYPES), seed=SEEDS)
 def test_blocks_and_outputs(data: st.DataObject, dtype: str, seed: int) -> None:
     shape = data.draw(st.lists(st.integers(1, 40), min_size=1, max_size=3).map(tuple))
     axis = st.tuples(
@@ -305,8 +310,8 @@ def test_what_keras_refuses(name: str, shape: Any, arguments: dict[str, Any]) ->
     ],
 )
 def test_what_keras_takes(name: str, shape: Any, arguments: dict[str, Any]) -> None:
-    for dtype in KERAS_DTYPES:
-        with np.errstate(over="ignore", invalid="ignore"):
+    for dtype in DTYPES:
+        with np.errstate(all="ignore"):
             theirs = getattr(keras.random, name)(shape, seed=1, dtype=dtype, **arguments)
         assert_same(getattr(seedbed.random, name)(shape, seed=1, dtype=dtype, **arguments), theirs)
 

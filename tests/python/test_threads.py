@@ -204,11 +204,22 @@ def test_handlers_of_signals_run_and_may_raise_anything() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-def test_a_call_needs_no_memory_but_its_output(dtype: str) -> None:
+@pytest.mark.parametrize(
+    ("stream", "dtype"),
+    [
+        ("philox", "float32"),
+        ("philox", "bfloat16"),
+        ("numpy", "float64"),
+        ("numpy", "float32"),
+        ("numpy", "bfloat16"),
+    ],
+)
+def test_a_call_needs_no_memory_but_its_output(stream: str, dtype: str) -> None:
     printed = run(
         f"""
+        import seedbed
         from seedbed import random
+        seedbed.set_stream("{stream}")
         def peak():
             with open("/proc/self/status") as status:
                 return next(int(line.split()[1]) for line in status if line.startswith("VmHWM"))

@@ -7,6 +7,7 @@ use ndarray::{ArrayD, IxDyn};
 
 use super::*;
 use crate::block::Axis;
+use crate::dist::ziggurat;
 use crate::element::{F8E4M3Fn, F8E5M2, bf16, f16};
 use crate::parallel::Pool;
 use crate::simd::lend;
@@ -130,6 +131,64 @@ fn any_chunk_size_and_number_of_threads_gives_the_same_values() {
             let mut rest = vec![0.0f64; expected.len() - value as usize];
             normal::fill_in_order(later, &rule, lend(&mut rest), &Exec::serial()).unwrap();
             assert_eq!(rest, expected[value as usize..]);
+        }
+    }
+}
+
+/// Draws among the first `draws` of a seed that begin a pass of the tail, and of a wedge.
+fn slow_passes(start: Pcg64, draws: u64) -> (u64, u64) {
+    let (mut generator, mut read, mut tails, mut wedges) = (start, 0, 0, 0);
+    while read < draws {
+        let mut first = None;
+        let before = read;
+        ziggurat::pass(|| {
+            read += 1;
+            let draw = generator.next_u64();
+            first.get_or_insert(draw);
+            draw
+        });
+        match first {
+            Some(draw) if read > before + 1 && draw & 255 == 0 => tails += 1,
+            Some(_) if read > before + 1 => wedges += 1,
+            _ => {}
+        }
+    }
+    (tails, wedges)
+}
+
+/// Sequences chosen for their tails, the longest passes, cut into chunks of every small size: each
+/// draw of each of those passes begins a chunk many times.
+#[test]
+fn chunks_may_cut_tails_and_wedges_anywhere() {
+    let pool = Pool::new(NonZero::new(3).unwrap()).unwrap();
+    let exec = Exec::new(Some(&pool), &|| false);
+    let mut starts: Vec<_> = (0..3000)
+        .map(|seed| {
+            let start = generator(Key { seed, draw: 0 }).unwrap();
+            (slow_passes(start, 1000), start)
+        })
+        .collect();
+    starts.sort_by_key(|&(passes, _)| std::cmp::Reverse(passes));
+    for &((tails, wedges), start) in &starts[..3] {
+        // A thousand draws have 0.26 tails and 14 wedges on average.
+        assert!(tails >= 3 && wedges >= 5, "{tails} {wedges}");
+        for bounds in [None, Some((-2.0, 2.0)), Some((2.5, 9.0))] {
+            let rule = parse::Rule { mean: 0.0, stddev: 1.0, bounds };
+            let len = if bounds == Some((2.5, 9.0)) { 5 } else { 900 };
+            let (mut wide, mut narrow) = (vec![0.0f64; len], vec![bf16::ZERO; len]);
+            let serial = Exec::serial();
+            normal::fill_in_order(start, &rule, lend(&mut wide), &serial).unwrap();
+            normal::fill_in_order(start, &rule, lend(&mut narrow), &serial).unwrap();
+            for chunk in 1..=100 {
+                let mut out = vec![f64::NAN; len];
+                let sink = normal::Contiguous { skip: 0, out: lend(&mut out) };
+                normal::run(start, &rule, sink, chunk, &exec).unwrap();
+                assert_eq!(out, wide, "{bounds:?}, chunk {chunk}");
+                let mut out = vec![bf16::NAN; len];
+                let sink = normal::Contiguous { skip: 0, out: lend(&mut out) };
+                normal::run(start, &rule, sink, chunk, &exec).unwrap();
+                assert_eq!(out, narrow, "{bounds:?}, chunk {chunk}");
+            }
         }
     }
 }
