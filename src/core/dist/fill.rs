@@ -96,7 +96,7 @@ impl<E: Store, D: Sampler<E::Lane>> Job<'_, E, D> {
         }
     }
 
-    /// Works on `U` vectors of blocks at a time; `U` is even.
+    /// Works on `U` vectors of blocks at a time; `U` is 2 or 4.
     #[inline(always)]
     fn run_unrolled<S: Simd, const HOLD: bool, const U: usize>(
         self,
@@ -110,7 +110,11 @@ impl<E: Store, D: Sampler<E::Lane>> Job<'_, E, D> {
         let blocks = Blocks::new(simd, self.key, self.counter);
         let parameters = self.sampler.splat(simd);
         let step = blocks.step();
-        let mut next = blocks.start(self.block);
+        let mut ahead = [blocks.start(self.block); U];
+        for u in 1..U {
+            ahead[u] = simd.add_u64(ahead[u - 1], step);
+        }
+        let mut words = blocks.words(ahead);
         let mut out = self.out;
 
         // What is not a whole batch of `out` is drawn here and copied.
@@ -118,16 +122,30 @@ impl<E: Store, D: Sampler<E::Lane>> Job<'_, E, D> {
         let edge = &mut edge[..batch];
         let mut skip = self.skip;
         while !out.is_empty() {
-            let mut ahead = [next; U];
-            for u in 1..U {
-                ahead[u] = simd.add_u64(ahead[u - 1], step);
-            }
-            next = simd.add_u64(ahead[U - 1], step);
             let have = (batch - skip).min(out.len());
             let (now, later) = out.split_at_mut(have);
             let whole = have == batch;
             let to = if whole { &mut *now } else { &mut *edge };
-            batch_of::<E, D, S, HOLD, U>(simd, &blocks, parameters, bounds, ahead, to);
+            let (first, second) = to.split_at_mut(batch / (U / 2));
+
+            // Transforming these words takes turns with drawing the next: neither alone has
+            // enough independent work to keep the processor's units busy.
+            ahead[0] = simd.add_u64(ahead[U - 1], step);
+            for u in 1..U {
+                ahead[u] = simd.add_u64(ahead[u - 1], step);
+            }
+            let mut state = blocks.begin(ahead);
+            let pair = [words[0], words[1]];
+            transform::<E, D, S, HOLD>(simd, parameters, bounds, pair, first);
+            blocks.rounds::<3, 6, U>(&mut state);
+            if U == 4 {
+                blocks.finish_before(&mut state, &mut words);
+                let pair = [words[2], words[3]];
+                transform::<E, D, S, HOLD>(simd, parameters, bounds, pair, second);
+            }
+            blocks.rounds::<6, 9, U>(&mut state);
+            words = blocks.finish(state);
+
             if !whole {
                 now.copy_from_slice(&edge[skip..skip + have]);
             }
@@ -137,29 +155,25 @@ impl<E: Store, D: Sampler<E::Lane>> Job<'_, E, D> {
     }
 }
 
-/// Writes the elements of `U` vectors of blocks to the whole of `to`.
+/// Writes the elements that two vectors of blocks make to the whole of `to`.
 #[inline(always)]
-fn batch_of<E: Store, D: Sampler<E::Lane>, S: Simd, const HOLD: bool, const U: usize>(
+fn transform<E: Store, D: Sampler<E::Lane>, S: Simd, const HOLD: bool>(
     simd: S,
-    blocks: &Blocks<S>,
     parameters: D::Splat<S>,
     [low, high]: [<E::Lane as Lane>::Vector<S>; 2],
-    first: [S::U64; U],
+    words: [[S::U64; 2]; 2],
     to: &mut [MaybeUninit<E>],
 ) {
-    let words = blocks.words(first);
-    let part = S::LANES * E::Lane::PER_BLOCK;
-    let mut u = 0;
-    while u < U {
-        let [a, b] = D::sample(simd, parameters, words[u]);
-        let [c, d] = D::sample(simd, parameters, words[u + 1]);
-        let mut values = [a, b, c, d];
-        if HOLD {
-            for value in &mut values {
-                *value = E::Lane::hold(simd, *value, low, high);
-            }
+    let part = S::LANES / 2 * E::Lane::PER_BLOCK;
+    let [a, b] = D::sample(simd, parameters, words[0]);
+    let [c, d] = D::sample(simd, parameters, words[1]);
+    let mut values = [a, b, c, d];
+    if HOLD {
+        for value in &mut values {
+            *value = E::Lane::hold(simd, *value, low, high);
         }
-        E::store(simd, values, &mut to[u / 2 * part..u / 2 * part + part]);
-        u += 2;
     }
+    let [a, b, c, d] = values;
+    E::store(simd, [a, b], &mut to[..part]);
+    E::store(simd, [c, d], &mut to[part..]);
 }

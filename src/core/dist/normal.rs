@@ -5,7 +5,7 @@
 //! minimax polynomials over one octave and one quadrant. float32: 31 bits of u, tail to 6.66
 //! standard deviations; float64: 52 bits, 8.49. Stability: Stable.
 
-use super::sampler::{Sampler, horner_f32, horner_f64, one_to_two};
+use super::sampler::{Bounds, Sampler, horner_f32, horner_f64, one_to_two};
 use crate::simd::Simd;
 
 /// `mean + stddev * z` in float32.
@@ -33,8 +33,8 @@ const LOG_F32: [f32; 6] =
 const SIN_F32: [f32; 5] = [1.5707964, -0.6459638, 0.079689674, -0.0046737734, 0.00015148484];
 /// cos(pi/2 a) = (1 - a^2) C(a^2) on [-1, 1], to 2^-25.
 const COS_F32: [f32; 5] = [1.0, -0.2337005, 0.01996858, -0.000893503, 2.3583849e-05];
-/// -2 ln 2.
-const LOG_TWO_F32: f32 = -1.3862944;
+/// -2 ln 2, for exponents in the place that they have in a float32.
+const LOG_TWO_F32: f32 = -1.3862944 / (1 << 23) as f32;
 /// Bits of sqrt(1/2) in float32, where the octaves are cut.
 const SQRT_HALF_F32: u32 = 0x3f35_04f3;
 
@@ -82,8 +82,18 @@ const LOG_TWO_F64: f64 = -1.3862943611198906;
 /// Bits of sqrt(1/2) in float64.
 const SQRT_HALF_F64: u64 = 0x3fe6_a09e_667f_3bcd;
 
+/// What stays within [`FARTHEST`] before it is rounded twice.
+fn range(mean: f64, stddev: f64) -> Bounds {
+    let reach = FARTHEST * stddev;
+    Bounds { low: mean - reach, high: mean + reach }
+}
+
 impl Sampler<f32> for NormalF32 {
     type Splat<S: Simd> = [S::F32; 2];
+
+    fn range(&self) -> Bounds {
+        range(self.mean.into(), self.stddev.into())
+    }
 
     #[inline(always)]
     fn splat<S: Simd>(&self, simd: S) -> [S::F32; 2] {
@@ -100,12 +110,12 @@ impl Sampler<f32> for NormalF32 {
         // n + 1/2 in (0, 2^31]: u scaled by 2^31, which only shifts the exponent.
         let n = simd.i32_to_f32(simd.shr_u32::<1>(radius_word));
         let n = simd.bits_f32(simd.add_f32(n, simd.splat_f32(0.5)));
-        let cut = simd.splat_u32(SQRT_HALF_F32);
-        let octaves = simd.sub_u32(n, cut);
-        let exponent = simd.sub_u32(simd.sar_i32::<23>(octaves), simd.splat_u32(31));
-        let exponent = simd.i32_to_f32(exponent);
+        let octaves = simd.sub_u32(n, simd.splat_u32(SQRT_HALF_F32 + (31 << 23)));
         let fraction = simd.and_u32(octaves, simd.splat_u32(0x7f_ffff));
-        let f = simd.sub_f32(simd.from_bits_f32(simd.add_u32(fraction, cut)), one);
+        // Times 2^23, like the constant it meets divided by it: no shift is needed.
+        let exponent = simd.i32_to_f32(simd.sub_u32(octaves, fraction));
+        let f = simd.add_u32(fraction, simd.splat_u32(SQRT_HALF_F32));
+        let f = simd.sub_f32(simd.from_bits_f32(f), one);
         let log = horner_f32(simd, &LOG_F32, f);
         let log = simd.add_f32(simd.mul_f32(log, f), one);
         let log = simd.add_f32(simd.mul_f32(log, f), simd.splat_f32(-2.0));
@@ -114,7 +124,7 @@ impl Sampler<f32> for NormalF32 {
         let radius = simd.mul_f32(simd.sqrt_f32(log), stddev);
 
         // The angle in quarter turns, a in (-1, 1): an odd integer scaled by 2^-31, never 0.
-        let odd = simd.or_u32(simd.shl_u32::<1>(angle_word), simd.splat_u32(1));
+        let odd = simd.or_u32(simd.add_u32(angle_word, angle_word), simd.splat_u32(1));
         let a = simd.bits_f32(simd.i32_to_f32(odd));
         let a = simd.from_bits_f32(simd.sub_u32(a, simd.splat_u32(31 << 23)));
         let square = simd.mul_f32(a, a);
@@ -132,6 +142,10 @@ impl Sampler<f32> for NormalF32 {
 
 impl Sampler<f64> for NormalF64 {
     type Splat<S: Simd> = [S::F64; 2];
+
+    fn range(&self) -> Bounds {
+        range(self.mean, self.stddev)
+    }
 
     #[inline(always)]
     fn splat<S: Simd>(&self, simd: S) -> [S::F64; 2] {

@@ -11,6 +11,8 @@ use crate::simd::Simd;
 pub(crate) trait Sampler<L: Lane>: Copy + Send + Sync {
     /// The parameters in every lane.
     type Splat<S: Simd>: Copy;
+    /// Bounds of all values, before they are held in others or rounded to an element type.
+    fn range(&self) -> Bounds;
     /// Spreads the parameters.
     fn splat<S: Simd>(&self, simd: S) -> Self::Splat<S>;
     /// Transforms one vector of blocks.
@@ -29,6 +31,14 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
+    /// Every number.
+    pub(crate) const NONE: Self = Self { low: f64::NEG_INFINITY, high: f64::INFINITY };
+
+    /// Whether no number within `self` lies outside of `other`.
+    pub(crate) fn lie_within(self, other: Self) -> bool {
+        other.low <= self.low && self.high <= other.high
+    }
+
     /// `[low, high]`, or, where no number of `format` lies between, the one nearest to `fallback`.
     pub(crate) fn or_nearest(format: Format, low: f64, high: f64, fallback: f64) -> Self {
         if low <= high {

@@ -15,10 +15,10 @@ pub(crate) trait Store: Copy + Send + Sync + 'static {
     type Lane: Lane;
     /// Its name as a value.
     const DTYPE: DType;
-    /// Rounds four vectors and writes their lanes, in order, to the front of `to`.
+    /// Rounds two vectors and writes their lanes, in order, to the front of `to`.
     fn store<S: Simd>(
         simd: S,
-        values: [<Self::Lane as Lane>::Vector<S>; 4],
+        values: [<Self::Lane as Lane>::Vector<S>; 2],
         to: &mut [MaybeUninit<Self>],
     );
 }
@@ -27,10 +27,9 @@ impl Store for f32 {
     type Lane = f32;
     const DTYPE: DType = DType::F32;
     #[inline(always)]
-    fn store<S: Simd>(simd: S, values: [S::F32; 4], to: &mut [MaybeUninit<f32>]) {
-        for i in 0..4 {
-            simd.store_f32(values[i], &mut to[i * S::LANES..]);
-        }
+    fn store<S: Simd>(simd: S, [a, b]: [S::F32; 2], to: &mut [MaybeUninit<f32>]) {
+        simd.store_f32(a, to);
+        simd.store_f32(b, &mut to[S::LANES..]);
     }
 }
 
@@ -38,10 +37,9 @@ impl Store for f64 {
     type Lane = f64;
     const DTYPE: DType = DType::F64;
     #[inline(always)]
-    fn store<S: Simd>(simd: S, values: [S::F64; 4], to: &mut [MaybeUninit<f64>]) {
-        for i in 0..4 {
-            simd.store_f64(values[i], &mut to[i * (S::LANES / 2)..]);
-        }
+    fn store<S: Simd>(simd: S, [a, b]: [S::F64; 2], to: &mut [MaybeUninit<f64>]) {
+        simd.store_f64(a, to);
+        simd.store_f64(b, &mut to[S::LANES / 2..]);
     }
 }
 
@@ -49,11 +47,8 @@ impl Store for f16 {
     type Lane = f32;
     const DTYPE: DType = DType::F16;
     #[inline(always)]
-    fn store<S: Simd>(simd: S, [a, b, c, d]: [S::F32; 4], to: &mut [MaybeUninit<f16>]) {
-        let to = as_bits(to);
-        simd.store_u16(simd.f32_to_f16_bits(a), simd.f32_to_f16_bits(b), to);
-        let to = &mut to[2 * S::LANES..];
-        simd.store_u16(simd.f32_to_f16_bits(c), simd.f32_to_f16_bits(d), to);
+    fn store<S: Simd>(simd: S, [a, b]: [S::F32; 2], to: &mut [MaybeUninit<f16>]) {
+        simd.store_u16(simd.f32_to_f16_bits(a), simd.f32_to_f16_bits(b), as_bits(to));
     }
 }
 
@@ -61,10 +56,10 @@ impl Store for bf16 {
     type Lane = f32;
     const DTYPE: DType = DType::BF16;
     #[inline(always)]
-    fn store<S: Simd>(simd: S, [a, b, c, d]: [S::F32; 4], to: &mut [MaybeUninit<bf16>]) {
-        let to = as_bits(to);
-        simd.store_u16(bf16_bits(simd, a), bf16_bits(simd, b), to);
-        simd.store_u16(bf16_bits(simd, c), bf16_bits(simd, d), &mut to[2 * S::LANES..]);
+    fn store<S: Simd>(simd: S, [a, b]: [S::F32; 2], to: &mut [MaybeUninit<bf16>]) {
+        let a = round_up::<S, 16>(simd, simd.bits_f32(a));
+        let b = round_up::<S, 16>(simd, simd.bits_f32(b));
+        simd.store_high_u16(a, b, as_bits(to));
     }
 }
 
@@ -72,12 +67,9 @@ impl Store for F8E4M3Fn {
     type Lane = f32;
     const DTYPE: DType = DType::F8E4M3Fn;
     #[inline(always)]
-    fn store<S: Simd>(simd: S, v: [S::F32; 4], to: &mut [MaybeUninit<Self>]) {
-        let mut bits = [simd.splat_u32(0); 4];
-        for i in 0..4 {
-            bits[i] = narrow_bits::<S, 3, 20, 7>(simd, v[i]);
-        }
-        simd.store_u8(bits, as_bits(to));
+    fn store<S: Simd>(simd: S, [a, b]: [S::F32; 2], to: &mut [MaybeUninit<Self>]) {
+        let (a, b) = (narrow_bits::<S, 3, 20, 7>(simd, a), narrow_bits::<S, 3, 20, 7>(simd, b));
+        simd.store_u8(a, b, as_bits(to));
     }
 }
 
@@ -85,20 +77,10 @@ impl Store for F8E5M2 {
     type Lane = f32;
     const DTYPE: DType = DType::F8E5M2;
     #[inline(always)]
-    fn store<S: Simd>(simd: S, v: [S::F32; 4], to: &mut [MaybeUninit<Self>]) {
-        let mut bits = [simd.splat_u32(0); 4];
-        for i in 0..4 {
-            bits[i] = narrow_bits::<S, 2, 21, 15>(simd, v[i]);
-        }
-        simd.store_u8(bits, as_bits(to));
+    fn store<S: Simd>(simd: S, [a, b]: [S::F32; 2], to: &mut [MaybeUninit<Self>]) {
+        let (a, b) = (narrow_bits::<S, 2, 21, 15>(simd, a), narrow_bits::<S, 2, 21, 15>(simd, b));
+        simd.store_u8(a, b, as_bits(to));
     }
-}
-
-/// The bfloat16 nearest to each lane, ties to even: the upper half after adding just under half
-/// a unit of it, and one more if it is odd.
-#[inline(always)]
-fn bf16_bits<S: Simd>(simd: S, a: S::F32) -> S::U32 {
-    simd.shr_u32::<16>(round_up::<S, 16>(simd, simd.bits_f32(a)))
 }
 
 /// `bits` plus what makes dropping its low `DROP` bits round to nearest even.

@@ -84,12 +84,9 @@ impl<E: Store<Lane = f32>> Kernel for Round<'_, E> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let part = 4 * S::LANES;
+        let part = 2 * S::LANES;
         for (values, out) in self.values.chunks_exact(part).zip(self.out.chunks_exact_mut(part)) {
-            let mut vectors = [simd.splat_f32(0.0); 4];
-            for (i, vector) in vectors.iter_mut().enumerate() {
-                *vector = simd.load_f32(&values[i * S::LANES..]);
-            }
+            let vectors = [simd.load_f32(values), simd.load_f32(&values[S::LANES..])];
             E::store(simd, vectors, lend(out));
         }
     }
@@ -149,17 +146,13 @@ impl<L: Store<Lane = L> + Lane, D: Sampler<L>> Kernel for Transform<'_, L, D> {
     fn run<S: Simd>(self, simd: S) {
         let parameters = self.sampler.splat(simd);
         let lanes = S::LANES / 2;
-        let part = 2 * lanes * L::PER_BLOCK;
+        let part = lanes * L::PER_BLOCK;
         for (packed, out) in
-            self.packed.chunks_exact(4 * lanes).zip(self.out.chunks_exact_mut(part))
+            self.packed.chunks_exact(2 * lanes).zip(self.out.chunks_exact_mut(part))
         {
-            let mut words = [simd.splat_u64(0); 4];
-            for (i, words) in words.iter_mut().enumerate() {
-                *words = simd.bits_f64(simd.load_f64(&packed[i * lanes..]));
-            }
-            let [a, b] = D::sample(simd, parameters, [words[0], words[1]]);
-            let [c, d] = D::sample(simd, parameters, [words[2], words[3]]);
-            L::store(simd, [a, b, c, d], lend(out));
+            let (a, b) = (simd.load_f64(packed), simd.load_f64(&packed[lanes..]));
+            let words = [simd.bits_f64(a), simd.bits_f64(b)];
+            L::store(simd, D::sample(simd, parameters, words), lend(out));
         }
     }
 }

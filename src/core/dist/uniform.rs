@@ -28,10 +28,12 @@ pub(crate) fn support(format: Format, low: f64, high: f64) -> Bounds {
     Bounds::or_nearest(format, format.ceil(low), format.floor(high.next_down()), low)
 }
 
+/// The largest k of the float32 lattice.
+const LARGEST: f32 = ((1u32 << 24) - 1) as f32;
+
 impl UniformF32 {
     /// Values in [low, high), held within `bounds`, the support in float32.
     pub(crate) fn new(low: f64, high: f64, bounds: Bounds) -> Self {
-        const LARGEST: f32 = ((1u32 << 24) - 1) as f32;
         let first = bounds.low as f32;
         let last = bounds.high as f32;
         let reaches = |scale: f32| LARGEST * scale + first > last;
@@ -65,6 +67,10 @@ impl UniformF64 {
 impl Sampler<f32> for UniformF32 {
     type Splat<S: Simd> = [S::F32; 2];
 
+    fn range(&self) -> Bounds {
+        Bounds { low: self.low.into(), high: (LARGEST * self.scale + self.low).into() }
+    }
+
     #[inline(always)]
     fn splat<S: Simd>(&self, simd: S) -> [S::F32; 2] {
         [simd.splat_f32(self.scale), simd.splat_f32(self.low)]
@@ -84,6 +90,10 @@ impl Sampler<f32> for UniformF32 {
 
 impl Sampler<f64> for UniformF64 {
     type Splat<S: Simd> = [S::F64; 2];
+
+    fn range(&self) -> Bounds {
+        Bounds { low: self.low, high: (1.0 - f64::EPSILON) * self.range + self.low }
+    }
 
     #[inline(always)]
     fn splat<S: Simd>(&self, simd: S) -> [S::F64; 2] {

@@ -174,47 +174,92 @@ impl<S: Simd> Blocks<S> {
     /// Words (0, 1) and (2, 3) of the blocks whose first products are `first`.
     #[inline(always)]
     pub(crate) fn words<const U: usize>(&self, first: [S::U64; U]) -> [[S::U64; 2]; U] {
+        let mut state = self.begin(first);
+        self.rounds::<3, 9, U>(&mut state);
+        self.finish(state)
+    }
+
+    /// The first three rounds, numbered from 0, of the blocks whose first products are `first`.
+    #[inline(always)]
+    pub(crate) fn begin<const U: usize>(&self, first: [S::U64; U]) -> State<S, U> {
         let simd = self.simd;
         let [m0, m1] = self.multiplier;
-        let zero = simd.splat_u64(0);
-        let (mut x0, mut x1, mut x2, mut x3) = ([zero; U], [zero; U], [zero; U], [zero; U]);
+        let mut x = [[simd.splat_u64(0); 4]; U];
         for u in 0..U {
             let word2 = simd.xor_u64(simd.shr_u64::<32>(first[u]), self.second);
             let p1 = simd.mul_low_u64(word2, m1);
-            x0[u] = simd.xor_u64(simd.shr_u64::<32>(p1), self.third[0]);
-            x1[u] = p1;
-            x2[u] = simd.xor_u64(first[u], self.third[1]);
+            let x0 = simd.xor_u64(simd.shr_u64::<32>(p1), self.third[0]);
+            let x2 = simd.xor_u64(first[u], self.third[1]);
+            let p0 = simd.mul_low_u64(x0, m0);
+            let q1 = simd.mul_low_u64(x2, m1);
+            x[u] = [
+                simd.xor3_u64(simd.shr_u64::<32>(q1), p1, self.keys[2][0]),
+                q1,
+                simd.xor_u64(simd.shr_u64::<32>(p0), self.fourth),
+                p0,
+            ];
         }
-        for u in 0..U {
-            let p0 = simd.mul_low_u64(x0[u], m0);
-            let p1 = simd.mul_low_u64(x2[u], m1);
-            x0[u] = simd.xor3_u64(simd.shr_u64::<32>(p1), x1[u], self.keys[2][0]);
-            x1[u] = p1;
-            x2[u] = simd.xor_u64(simd.shr_u64::<32>(p0), self.fourth);
-            x3[u] = p0;
-        }
-        for round in 3..ROUNDS - 1 {
-            for u in 0..U {
-                let p0 = simd.mul_low_u64(x0[u], m0);
-                let p1 = simd.mul_low_u64(x2[u], m1);
-                x0[u] = simd.xor3_u64(simd.shr_u64::<32>(p1), x1[u], self.keys[round][0]);
-                x1[u] = p1;
-                x2[u] = simd.xor3_u64(simd.shr_u64::<32>(p0), x3[u], self.keys[round][1]);
-                x3[u] = p0;
+        State(x)
+    }
+
+    /// The rounds numbered `FROM` to `TO` - 1, from 0.
+    #[inline(always)]
+    pub(crate) fn rounds<const FROM: usize, const TO: usize, const U: usize>(
+        &self,
+        state: &mut State<S, U>,
+    ) {
+        let simd = self.simd;
+        let [m0, m1] = self.multiplier;
+        for round in FROM..TO {
+            for [x0, x1, x2, x3] in &mut state.0 {
+                let p0 = simd.mul_low_u64(*x0, m0);
+                let p1 = simd.mul_low_u64(*x2, m1);
+                *x0 = simd.xor3_u64(simd.shr_u64::<32>(p1), *x1, self.keys[round][0]);
+                *x1 = p1;
+                *x2 = simd.xor3_u64(simd.shr_u64::<32>(p0), *x3, self.keys[round][1]);
+                *x3 = p0;
             }
         }
-        let mut words = [[zero; 2]; U];
-        for u in 0..U {
-            let p0 = simd.mul_low_u64(x0[u], m0);
-            let p1 = simd.mul_low_u64(x2[u], m1);
-            words[u] = [
-                simd.swap_xor_low(p1, x1[u], self.keys[ROUNDS - 1][0]),
-                simd.swap_xor_low(p0, x3[u], self.keys[ROUNDS - 1][1]),
+    }
+
+    /// Has the compiler finish the rounds done so far before it uses `words`: left to itself it
+    /// puts all of a batch's rounds, one long chain a vector, before all else.
+    #[inline(always)]
+    pub(crate) fn finish_before<const U: usize>(
+        &self,
+        state: &mut State<S, U>,
+        words: &mut [[S::U64; 2]; U],
+    ) {
+        if let ([[a0, _, a2, _], [b0, _, b2, _], [c0, _, c2, _], [d0, _, d2, _]], [_, _, e, f]) =
+            (&mut state.0[..], &mut words[..])
+        {
+            let all = [*a0, *a2, *b0, *b2, *c0, *c2, *d0, *d2, e[0], e[1], f[0], f[1]];
+            [*a0, *a2, *b0, *b2, *c0, *c2, *d0, *d2, e[0], e[1], f[0], f[1]] =
+                self.simd.all_at_once(all);
+        }
+    }
+
+    /// The last round, and its words in pairs.
+    #[inline(always)]
+    pub(crate) fn finish<const U: usize>(&self, state: State<S, U>) -> [[S::U64; 2]; U] {
+        let simd = self.simd;
+        let [m0, m1] = self.multiplier;
+        let mut words = [[simd.splat_u64(0); 2]; U];
+        for (words, [x0, x1, x2, x3]) in words.iter_mut().zip(state.0) {
+            let p0 = simd.mul_low_u64(x0, m0);
+            let p1 = simd.mul_low_u64(x2, m1);
+            *words = [
+                simd.swap_xor_low(p1, x1, self.keys[ROUNDS - 1][0]),
+                simd.swap_xor_low(p0, x3, self.keys[ROUNDS - 1][1]),
             ];
         }
         words
     }
 }
+
+/// Words 0 to 3 of `U` vectors of blocks between two rounds.
+#[derive(Clone, Copy)]
+pub(crate) struct State<S: Simd, const U: usize>([[S::U64; 4]; U]);
 
 #[cfg(test)]
 mod tests {

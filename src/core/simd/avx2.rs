@@ -195,15 +195,16 @@ impl Simd for Avx2 {
         }
     }
     #[inline(always)]
-    fn store_u8(self, [a, b, c, d]: [__m256i; 4], to: &mut [MaybeUninit<u8>]) {
-        let to = &mut to[..4 * Self::LANES];
-        // SAFETY: `to` has the 32 elements that are written; alignment is not needed.
+    fn store_u8(self, a: __m256i, b: __m256i, to: &mut [MaybeUninit<u8>]) {
+        let to = &mut to[..2 * Self::LANES];
+        // SAFETY: `to` has the 16 elements that are written; alignment is not needed.
         unsafe {
-            let all = _mm256_packus_epi16(_mm256_packus_epi32(a, b), _mm256_packus_epi32(c, d));
-            // Groups of 4 bytes lie as a0 b0 c0 d0 a1 b1 c1 d1.
-            let order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
-            let all = _mm256_permutevar8x32_epi32(all, order);
-            _mm256_storeu_si256(to.as_mut_ptr().cast(), all);
+            let both = _mm256_packus_epi32(a, b);
+            // Groups of 4 bytes lie as a0 b0 a0 b0 a1 b1 a1 b1.
+            let both = _mm256_packus_epi16(both, both);
+            let order = _mm256_setr_epi32(0, 4, 1, 5, 0, 4, 1, 5);
+            let both = _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(both, order));
+            _mm_storeu_si128(to.as_mut_ptr().cast(), both);
         }
     }
 

@@ -1,5 +1,6 @@
 //! AVX-512: 16 lanes of 32 bits.
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
@@ -32,6 +33,25 @@ pub(super) fn run<K: Kernel>(simd: Avx512, kernel: K) -> K::Output {
     }
     // SAFETY: a `Avx512` exists only where the processor has these features.
     unsafe { enabled(simd, kernel) }
+}
+
+/// [`Simd::all_at_once`]: no instruction, but one that depends on all registers at once.
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn all_at_once(values: [__m512i; 12]) -> [__m512i; 12] {
+    let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h, mut i, mut j, mut k, mut l] =
+        values;
+    // SAFETY: a comment in the assembly; it does nothing to memory, registers or flags.
+    unsafe {
+        asm!(
+            "/* {} {} {} {} {} {} {} {} {} {} {} {} */",
+            inout(zmm_reg) a, inout(zmm_reg) b, inout(zmm_reg) c, inout(zmm_reg) d,
+            inout(zmm_reg) e, inout(zmm_reg) f, inout(zmm_reg) g, inout(zmm_reg) h,
+            inout(zmm_reg) i, inout(zmm_reg) j, inout(zmm_reg) k, inout(zmm_reg) l,
+            options(pure, nomem, nostack, preserves_flags),
+        );
+    }
+    [a, b, c, d, e, f, g, h, i, j, k, l]
 }
 
 /// Methods that are one intrinsic expression each.
@@ -140,7 +160,11 @@ impl Simd for Avx512 {
     fn u64_as_u32(self, a: __m512i) -> __m512i {
         a
     }
-
+    #[inline(always)]
+    fn all_at_once(self, values: [__m512i; 12]) -> [__m512i; 12] {
+        // SAFETY: as for the other intrinsics.
+        unsafe { all_at_once(values) }
+    }
     #[inline(always)]
     fn load_f32(self, from: &[f32]) -> __m512 {
         let from = &from[..Self::LANES];
@@ -200,8 +224,28 @@ impl Simd for Avx512 {
         }
     }
     #[inline(always)]
-    fn store_u8(self, a: [__m512i; 4], to: &mut [MaybeUninit<u8>]) {
-        for (a, to) in a.into_iter().zip(to[..4 * Self::LANES].chunks_exact_mut(Self::LANES)) {
+    fn store_high_u16(self, a: __m512i, b: __m512i, to: &mut [MaybeUninit<u16>]) {
+        const UPPER: [u16; 32] = {
+            let mut index = [0; 32];
+            let mut i = 0;
+            while i < 32 {
+                index[i] = 2 * i as u16 + 1;
+                i += 1;
+            }
+            index
+        };
+        let to = &mut to[..2 * Self::LANES];
+        // SAFETY: `UPPER` has the 32 elements that are read, `to` those that are written;
+        // alignment is not needed.
+        unsafe {
+            let upper = _mm512_loadu_si512(UPPER.as_ptr().cast());
+            let both = _mm512_permutex2var_epi16(a, upper, b);
+            _mm512_storeu_si512(to.as_mut_ptr().cast(), both);
+        }
+    }
+    #[inline(always)]
+    fn store_u8(self, a: __m512i, b: __m512i, to: &mut [MaybeUninit<u8>]) {
+        for (a, to) in [a, b].into_iter().zip(to[..2 * Self::LANES].chunks_exact_mut(Self::LANES)) {
             // SAFETY: `to` has the 16 elements that are written; alignment is not needed.
             unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(a)) }
         }

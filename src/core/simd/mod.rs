@@ -247,9 +247,13 @@ pub trait Simd: Copy + Send + Sync + 'static {
     /// Writes the low 16 bits of `a`'s lanes, then of `b`'s, to the first `2 * LANES` of `to`.
     /// The upper bits must be 0.
     fn store_u16(self, a: Self::U32, b: Self::U32, to: &mut [MaybeUninit<u16>]);
-    /// Writes the low 8 bits of the lanes of `a`'s four vectors to the first `4 * LANES` of `to`.
-    /// The upper bits must be 0.
-    fn store_u8(self, a: [Self::U32; 4], to: &mut [MaybeUninit<u8>]);
+    /// [`Simd::store_u16`] of the upper 16 bits.
+    #[inline(always)]
+    fn store_high_u16(self, a: Self::U32, b: Self::U32, to: &mut [MaybeUninit<u16>]) {
+        self.store_u16(self.shr_u32::<16>(a), self.shr_u32::<16>(b), to);
+    }
+    /// [`Simd::store_u16`] of the low 8 bits.
+    fn store_u8(self, a: Self::U32, b: Self::U32, to: &mut [MaybeUninit<u8>]);
     /// Finite f32 to float16's bits, rounded to nearest even; the results must be finite.
     fn f32_to_f16_bits(self, a: Self::F32) -> Self::U32;
 
@@ -283,6 +287,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn block_numbers(self) -> Self::U64;
     /// Of each 128 bits the low halves `a0 b0` of all groups, then the high halves `a1 b1`.
     fn interleave_u64(self, a: Self::U64, b: Self::U64) -> (Self::U64, Self::U64);
+    /// The same values, none of which the compiler uses before it has all of them.
+    #[inline(always)]
+    fn all_at_once(self, values: [Self::U64; 12]) -> [Self::U64; 12] {
+        values
+    }
     /// The same bits as 32-bit lanes, low half first.
     fn u64_as_u32(self, a: Self::U64) -> Self::U32;
 

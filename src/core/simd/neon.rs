@@ -198,12 +198,11 @@ impl Simd for Neon {
         unsafe { vst1q_u16(to.as_mut_ptr().cast(), vmovn_high_u32(vmovn_u32(a), b)) }
     }
     #[inline(always)]
-    fn store_u8(self, [a, b, c, d]: [uint32x4_t; 4], to: &mut [MaybeUninit<u8>]) {
-        let to = &mut to[..4 * Self::LANES];
-        // SAFETY: `to` has the 16 elements that are written; alignment is not needed.
+    fn store_u8(self, a: uint32x4_t, b: uint32x4_t, to: &mut [MaybeUninit<u8>]) {
+        let to = &mut to[..2 * Self::LANES];
+        // SAFETY: `to` has the 8 elements that are written; alignment is not needed.
         unsafe {
-            let (ab, cd) = (vmovn_high_u32(vmovn_u32(a), b), vmovn_high_u32(vmovn_u32(c), d));
-            vst1q_u8(to.as_mut_ptr().cast(), vmovn_high_u16(vmovn_u16(ab), cd));
+            vst1_u8(to.as_mut_ptr().cast(), vmovn_u16(vmovn_high_u32(vmovn_u32(a), b)));
         }
     }
     #[inline(always)]

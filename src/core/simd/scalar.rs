@@ -125,8 +125,8 @@ impl Simd for Scalar {
         store(&b, &mut to[4..], |x| x as u16);
     }
     #[inline(always)]
-    fn store_u8(self, a: [[u32; 4]; 4], to: &mut [MaybeUninit<u8>]) {
-        store(a.as_flattened(), to, |x| x as u8);
+    fn store_u8(self, a: [u32; 4], b: [u32; 4], to: &mut [MaybeUninit<u8>]) {
+        store([a, b].as_flattened(), to, |x| x as u8);
     }
     #[inline(always)]
     fn f32_to_f16_bits(self, a: [f32; 4]) -> [u32; 4] {

@@ -213,12 +213,12 @@ impl Simd for Sse2 {
         }
     }
     #[inline(always)]
-    fn store_u8(self, [a, b, c, d]: [__m128i; 4], to: &mut [MaybeUninit<u8>]) {
-        let to = &mut to[..4 * Self::LANES];
-        // SAFETY: `to` has the 16 elements that are written; alignment is not needed.
+    fn store_u8(self, a: __m128i, b: __m128i, to: &mut [MaybeUninit<u8>]) {
+        let to = &mut to[..2 * Self::LANES];
+        // SAFETY: `to` has the 8 elements that are written; alignment is not needed.
         unsafe {
-            let all = _mm_packus_epi16(_mm_packs_epi32(a, b), _mm_packs_epi32(c, d));
-            _mm_storeu_si128(to.as_mut_ptr().cast(), all);
+            let both = _mm_packs_epi32(a, b);
+            _mm_storel_epi64(to.as_mut_ptr().cast(), _mm_packus_epi16(both, both));
         }
     }
 }

@@ -168,29 +168,27 @@ impl Kernel for Operations<'_> {
     }
 }
 
-/// Rounding to float16 and storing the low parts of lanes, in their order.
+/// Rounding to float16 and storing the low, upper and lowest parts of lanes, in their order.
 struct Narrow<'a>(&'a [f32]);
 
 impl Kernel for Narrow<'_> {
-    type Output = (Vec<u16>, Vec<u8>);
+    type Output = (Vec<u16>, Vec<u16>, Vec<u8>);
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Self::Output {
         let mut halves = vec![0u16; self.0.len()];
         let mut bytes = vec![0u8; self.0.len()];
-        for at in (0..self.0.len()).step_by(4 * S::LANES) {
-            let mut v = [simd.splat_u32(0); 4];
-            for (i, v) in v.iter_mut().enumerate() {
-                *v = simd.f32_to_f16_bits(simd.load_f32(&self.0[at + i * S::LANES..]));
-            }
-            simd.store_u16(v[0], v[1], lend(&mut halves[at..]));
-            simd.store_u16(v[2], v[3], lend(&mut halves[at + 2 * S::LANES..]));
-            for v in &mut v {
-                *v = simd.and_u32(*v, simd.splat_u32(0xff));
-            }
-            simd.store_u8(v, lend(&mut bytes[at..]));
+        let mut upper = vec![0u16; self.0.len()];
+        for at in (0..self.0.len()).step_by(2 * S::LANES) {
+            let a = simd.load_f32(&self.0[at..]);
+            let b = simd.load_f32(&self.0[at + S::LANES..]);
+            simd.store_high_u16(simd.bits_f32(a), simd.bits_f32(b), lend(&mut upper[at..]));
+            let (a, b) = (simd.f32_to_f16_bits(a), simd.f32_to_f16_bits(b));
+            simd.store_u16(a, b, lend(&mut halves[at..]));
+            let low = simd.splat_u32(0xff);
+            simd.store_u8(simd.and_u32(a, low), simd.and_u32(b, low), lend(&mut bytes[at..]));
         }
-        (halves, bytes)
+        (halves, upper, bytes)
     }
 }
 
@@ -285,10 +283,12 @@ fn every_float16_and_the_ties_between_round_to_nearest_even() {
     values.extend([65504.0, -65504.0, 1e-45, -1e-45]);
     values.resize(values.len().next_multiple_of(GROUP), 1.0);
     let wanted: Vec<u16> = values.iter().map(|x| half::f16::from_f32(*x).to_bits()).collect();
+    let uppers: Vec<u16> = values.iter().map(|x| (x.to_bits() >> 16) as u16).collect();
     let lows: Vec<u8> = wanted.iter().map(|x| *x as u8).collect();
     for isa in Isa::available() {
-        let (halves, bytes) = run_on(isa, Narrow(&values));
+        let (halves, upper, bytes) = run_on(isa, Narrow(&values));
         assert!(halves == wanted, "{isa:?}");
+        assert!(upper == uppers, "{isa:?}");
         assert!(bytes == lows, "{isa:?}");
     }
 }

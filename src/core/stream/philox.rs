@@ -13,7 +13,6 @@ use super::{Key, Stream};
 use crate::block::Block;
 use crate::dist::Distribution;
 use crate::dist::fill::{Purpose, fill};
-use crate::dist::format::Format;
 use crate::dist::normal::{FARTHEST, NormalF32, NormalF64};
 use crate::dist::sampler::{Bounds, Sampler};
 use crate::dist::store::Store;
@@ -163,25 +162,22 @@ fn single<E: Store<Lane = f32>>(
     round: impl Fn(f32) -> E + Sync,
 ) -> Result<(), Error> {
     let format = E::DTYPE.format();
-    let narrow = E::DTYPE != DType::F32;
     match distribution {
         Distribution::Uniform { low, high } => {
             let bounds = uniform::support(format, low, high);
             let compute = uniform::support(DType::F32.format(), low, high);
-            let sampler = UniformF32::new(low, high, compute);
-            // float32 values stay inside by their scale, unless no number lies inside.
-            let hold = narrow || compute.low == compute.high;
-            draw(sampler, hold.then_some(bounds), key, block, out, exec)
+            draw(UniformF32::new(low, high, compute), bounds, key, block, out, exec)
         }
         Distribution::Normal { mean, stddev } => {
             let sampler = NormalF32 { mean: mean as f32, stddev: stddev as f32 };
-            draw(sampler, narrow.then(|| whole_range(format)), key, block, out, exec)
+            let finite = Bounds { low: -format.max(), high: format.max() };
+            draw(sampler, finite, key, block, out, exec)
         }
         Distribution::TruncatedNormal { mean, stddev, lower, upper }
             if (lower, upper) == (-TWO_SIGMA, TWO_SIGMA) =>
         {
             let bounds = support(format, mean, stddev, lower, upper);
-            draw(TruncatedNormalF32::new(mean, stddev), Some(bounds), key, block, out, exec)
+            draw(TruncatedNormalF32::new(mean, stddev), bounds, key, block, out, exec)
         }
         Distribution::TruncatedNormal { mean, stddev, lower, upper } => {
             let interval = TruncatedInterval { mean, stddev, lower, upper };
@@ -204,18 +200,16 @@ fn double(
     match distribution {
         Distribution::Uniform { low, high } => {
             let bounds = uniform::support(format, low, high);
-            let hold = bounds.low == bounds.high;
-            let sampler = UniformF64::new(low, high, bounds);
-            draw(sampler, hold.then_some(bounds), key, block, out, exec)
+            draw(UniformF64::new(low, high, bounds), bounds, key, block, out, exec)
         }
         Distribution::Normal { mean, stddev } => {
-            draw(NormalF64 { mean, stddev }, None, key, block, out, exec)
+            draw(NormalF64 { mean, stddev }, Bounds::NONE, key, block, out, exec)
         }
         Distribution::TruncatedNormal { mean, stddev, lower, upper }
             if (lower, upper) == (-TWO_SIGMA, TWO_SIGMA) =>
         {
             let bounds = support(format, mean, stddev, lower, upper);
-            draw(TruncatedNormalF64 { mean, stddev }, Some(bounds), key, block, out, exec)
+            draw(TruncatedNormalF64 { mean, stddev }, bounds, key, block, out, exec)
         }
         Distribution::TruncatedNormal { mean, stddev, lower, upper } => {
             let interval = TruncatedInterval { mean, stddev, lower, upper };
@@ -226,20 +220,17 @@ fn double(
     }
 }
 
-/// Everything finite.
-fn whole_range(format: Format) -> Bounds {
-    Bounds { low: -format.max(), high: format.max() }
-}
-
+/// Values of `sampler`, held within `bounds` where they would not stay there of themselves.
 fn draw<E: Store>(
     sampler: impl Sampler<E::Lane>,
-    bounds: Option<Bounds>,
+    bounds: Bounds,
     key: Key,
     block: &Block,
     out: ArrayViewMutD<'_, MaybeUninit<E>>,
     exec: &Exec<'_>,
 ) -> Result<(), Error> {
     let purpose = Purpose { draw: key.draw, attempt: 0 };
+    let bounds = (!sampler.range().lie_within(bounds)).then_some(bounds);
     fill_block(block, out, exec, |first, to| {
         fill(sampler, key.seed, purpose, bounds, first, to);
     })
