@@ -1,47 +1,73 @@
-"""Orthogonal: seedbed against torch, Keras on NumPy, SciPy, and one matrix product of the size.
+"""Orthogonal: seedbed against torch, SciPy, Keras on every backend installed, and matrix products.
 
-    python benches/python/orthogonal.py [--largest 4096] [--rounds 5] [--dtype float32]
+    python benches/python/orthogonal.py [--dtype float32 float64] [--largest 8192] [--rounds 5]
 
+Milliseconds into memory that is there already, medians; what takes a second or more is timed once,
+after one run that is not counted.
 Each contender is timed alone, after a pause that lets the idle threads of the one before stop
-spinning; medians over the rounds. The product is torch's where torch is installed, else NumPy's: m
-by n times n by n for a matrix of m by n. Keras and SciPy are timed once above 10^9 operations.
+spinning; Keras on each backend in a process of its own. The product is that of m by n times n by n
+for a matrix of m by n, m >= n: torch's, or NumPy's without torch. Slow contenders get no larger
+matrices than keep the whole at some minutes. The last table is how soon Ctrl-C stops a large one.
 """
 
 import argparse
 import importlib.util
+import json
 import os
+import signal
 import statistics
+import subprocess
+import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
-os.environ["KERAS_BACKEND"] = "numpy"
+Shape = tuple[int, int]
 
-SHAPES = [
+SHAPES: list[Shape] = [
     *[(64, 64), (256, 256), (512, 512), (1024, 1024), (2048, 2048), (4096, 4096), (8192, 8192)],
     *[(8192, 1024), (1024, 8192), (1048576, 64)],
 ]
+BACKENDS = ["numpy", "jax", "tensorflow", "torch"]
 PAUSE = 0.3
 
+# The largest m n^2 that a contender is given.
+MOST = {
+    "seedbed": 1e12,
+    "product": 1e12,
+    "torch": 1e11,
+    "numpy stream": 1e11,
+    "SciPy": 2e7,
+    "Keras numpy": 1e11,
+    "Keras jax": 2e9,
+    "Keras tensorflow": 2e9,
+    "Keras torch": 2e9,
+}
 
-def median_time(run: Callable[[], object], rounds: int) -> float:
-    """Median seconds of `rounds` runs, after a pause and, for several, one unmeasured run."""
+
+def seconds(run: Callable[[], object], rounds: int) -> float:
+    """Median of `rounds` runs after a pause and a run that is not counted: of many quick ones, of
+    one slow one."""
     time.sleep(PAUSE)
-    times = []
-    for measured in [False] * (rounds > 1) + [True] * rounds:
-        start = time.perf_counter()
-        run()
-        if measured:
-            times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    first = seconds_of(run)
+    rounds = 200 if first < 2e-3 else rounds if first < 1 else 1
+    return statistics.median(seconds_of(run) for _ in range(rounds))
 
 
-def contenders(shape: tuple[int, int], dtype: str) -> dict[str, Callable[[], object]]:
-    """What is timed on this shape, seedbed first."""
-    import keras
+def seconds_of(run: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def fits(name: str, shape: Shape) -> bool:
+    return max(shape) * min(shape) ** 2 <= MOST[name]
+
+
+def libraries(shape: Shape, dtype: str) -> Iterator[tuple[str, Callable[[], object]]]:
+    """What is timed in this process, seedbed first."""
     from scipy import stats
 
     from seedbed import initializers
@@ -50,52 +76,132 @@ def contenders(shape: tuple[int, int], dtype: str) -> dict[str, Callable[[], obj
     out = np.ones(shape, dtype)
     native = initializers.Orthogonal(seed=1)
     exact = initializers.Orthogonal(seed=1, stream="numpy")
-    reference = keras.initializers.Orthogonal(seed=1)
-    runs: dict[str, Callable[[], object]] = {
-        "seedbed": lambda: native(shape, dtype=dtype, out=out),
-        "numpy stream": lambda: exact(shape, dtype=dtype, out=out),
-        "Keras on NumPy": lambda: reference(shape, dtype=dtype),
-    }
-    if shape[0] == shape[1]:
-        runs["SciPy"] = lambda: stats.ortho_group.rvs(n, random_state=1)
-    a, b = np.ones((m, n), dtype), np.ones((n, n), dtype)
-    if importlib.util.find_spec("torch"):
-        import torch
+    yield "seedbed", lambda: native(shape, dtype=dtype, out=out)
+    if fits("numpy stream", shape):
+        yield "numpy stream", lambda: exact(shape, dtype=dtype, out=out)
+    if fits("SciPy", shape) and m == n:
+        yield "SciPy", lambda: stats.ortho_group.rvs(n, random_state=1)
+    a, b, c = np.ones((m, n), dtype), np.ones((n, n), dtype), np.ones((m, n), dtype)
+    if importlib.util.find_spec("torch") is None:
+        yield "product", lambda: np.matmul(a, b, out=c)
+        return
+    import torch
 
-        tensor, x, y = (
-            torch.from_numpy(np.ones(shape, dtype)),
-            torch.from_numpy(a),
-            torch.from_numpy(b),
-        )
-        runs["torch"] = lambda: torch.nn.init.orthogonal_(tensor)
-        runs["product"] = lambda: torch.mm(x, y)
-    else:
-        runs["product"] = lambda: a @ b
-    return runs
+    x, y, z = torch.from_numpy(a), torch.from_numpy(b), torch.from_numpy(c)
+    tensor = torch.from_numpy(out)
+    if fits("torch", shape):
+        yield "torch", lambda: torch.nn.init.orthogonal_(tensor)
+    yield "product", lambda: torch.mm(x, y, out=z)
+
+
+def keras_times(backend: str, dtype: str, shapes: list[Shape], rounds: int) -> dict[str, float]:
+    """Seconds by shape of Keras on `backend`, which this process has not imported yet."""
+    os.environ["KERAS_BACKEND"] = backend
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    import keras
+
+    initializer = keras.initializers.Orthogonal(seed=1)
+
+    def run(shape: Shape) -> object:
+        made = initializer(shape, dtype=dtype)
+        return made.block_until_ready() if backend == "jax" else made
+
+    return {str(s): seconds(lambda s=s: run(s), rounds) for s in shapes}
+
+
+def in_process(*arguments: str) -> str:
+    """What this program prints with `arguments`; what it prints to the error output is dropped."""
+    ran = subprocess.run(
+        [sys.executable, __file__, *arguments], capture_output=True, text=True, check=False
+    )
+    return ran.stdout if ran.returncode == 0 else "{}"
+
+
+def compare(dtype: str, shapes: list[Shape], rounds: int) -> None:
+    """Prints the table of a dtype."""
+    from rich.console import Console
+    from rich.table import Table
+
+    times: dict[str, dict[str, float]] = {str(shape): {} for shape in shapes}
+    for shape in shapes:
+        for name, run in libraries(shape, dtype):
+            times[str(shape)][name] = seconds(run, rounds)
+    # Keras once: it takes longest, and JAX has no float64 unless told so for the whole process.
+    backends = [name for name in BACKENDS if importlib.util.find_spec(name)]
+    for backend in backends if dtype == "float32" else []:
+        name = f"Keras {backend}"
+        sizes = [f"{m}x{n}" for m, n in shapes if fits(name, (m, n))]
+        options = ["--keras", backend, "--dtype", dtype, "--rounds", str(rounds)]
+        for shape, taken in json.loads(in_process(*options, "--shapes", *sizes)).items():
+            times[shape][name] = taken
+    names = [name for name in MOST if any(name in row for row in times.values())]
+    table = Table(
+        "shape", *names, "torch / seedbed", "seedbed / product", title=f"Orthogonal, {dtype}, ms"
+    )
+    for (m, n), row in zip(shapes, times.values(), strict=True):
+        cells = [f"{row[name] * 1e3:.3g}" if name in row else "-" for name in names]
+        torch = f"{row['torch'] / row['seedbed']:.1f}" if "torch" in row else "-"
+        product = f"{row['seedbed'] / row['product']:.2f}"
+        table.add_row(f"{m} x {n}", *cells, torch, product)
+    Console(width=150).print(table)
+
+
+def interrupt_times(stream: str) -> list[float]:
+    """Milliseconds from a signal to KeyboardInterrupt, in matrices that would take seconds."""
+    from seedbed import initializers
+
+    # A shell that starts this in the background has it ignored.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    taken = []
+    for shape in [(8000, 8000), (400_000, 400), (400, 400_000)]:
+        for delay in (0.1, 0.4, 0.7):
+            sent: list[float] = []
+
+            def interrupt(sent: list[float] = sent) -> None:
+                sent.append(time.perf_counter())
+                os.kill(os.getpid(), signal.SIGINT)
+
+            timer = threading.Timer(delay, interrupt)
+            timer.start()
+            try:
+                initializers.Orthogonal(seed=1, stream=stream)(shape, dtype="float64")
+                timer.join()
+            except KeyboardInterrupt:
+                taken.append((time.perf_counter() - sent[0]) * 1e3)
+    return taken
+
+
+def parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--dtype", nargs="+", default=["float32", "float64"])
+    parser.add_argument("--largest", type=int, default=8192, help="longest side of square ones")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--keras", help=argparse.SUPPRESS)
+    parser.add_argument("--shapes", nargs="*", help=argparse.SUPPRESS)
+    parser.add_argument("--interrupt", help=argparse.SUPPRESS)
+    return parser.parse_args()
 
 
 def main() -> None:
-    """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--largest", type=int, default=4096, help="longest side of square ones")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--dtype", default="float32", choices=["float32", "float64"])
-    arguments = parser.parse_args()
-    names = ["seedbed", "numpy stream", "Keras on NumPy", "SciPy", "torch", "product"]
-    table = Table("shape", *names, title=f"Orthogonal, {arguments.dtype}, milliseconds")
-    for shape in SHAPES:
-        if shape[0] == shape[1] > arguments.largest:
-            continue
-        runs = contenders(shape, arguments.dtype)
-        slow = max(shape) * min(shape) ** 2 > 1e9
-        cells = []
-        for name in names:
-            once = slow and name in ("Keras on NumPy", "SciPy", "numpy stream")
-            run = runs.get(name)
-            rounds = 1 if once else arguments.rounds
-            cells.append(f"{median_time(run, rounds) * 1e3:.3g}" if run else "-")
-        table.add_row(f"{shape[0]} x {shape[1]}", *cells)
-    Console(width=110).print(table)
+    """Prints the tables."""
+    arguments = parse()
+    if arguments.keras:
+        shapes = [(int(m), int(n)) for m, n in (text.split("x") for text in arguments.shapes)]
+        dtype = arguments.dtype[0]
+        print(json.dumps(keras_times(arguments.keras, dtype, shapes, arguments.rounds)))
+        return
+    if arguments.interrupt:
+        print(json.dumps(interrupt_times(arguments.interrupt)))
+        return
+    for dtype in arguments.dtype:
+        largest = min(arguments.largest, 8192 if dtype == "float32" else 4096)
+        shapes = [shape for shape in SHAPES if shape[0] != shape[1] or shape[0] <= largest]
+        compare(dtype, shapes, arguments.rounds)
+    for stream in ("philox", "numpy"):
+        taken = json.loads(in_process("--interrupt", stream)) or [float("nan")]
+        print(
+            f"Ctrl-C, {stream}: median {statistics.median(taken):.0f} ms, most {max(taken):.0f} ms"
+        )
 
 
 if __name__ == "__main__":

@@ -86,7 +86,8 @@ def tall(q: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_follows_the_definition_and_is_orthonormal(shape: tuple[int, int], dtype: str) -> None:
     """Model and result differ in the order within sums of at most KC terms of unit vectors: some
-    roundings of entries below one. |Q^T Q - I| <= 10 eps is what the definition promises."""
+    roundings of entries below one. |Q^T Q - I| <= 10 eps is what
+    docs/streams.md tells of."""
     eps = np.finfo(dtype).eps
     q = tall(initializers.Orthogonal(seed=11)(shape, dtype=dtype))
     assert np.abs(q - model(gaussian(*shape, dtype, 11))).max() <= 10 * eps

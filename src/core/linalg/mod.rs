@@ -19,7 +19,7 @@ mod form;
 pub mod orthogonal;
 mod output;
 mod panels;
-mod product;
+pub mod product;
 pub mod qr;
 mod real;
 mod reflectors;

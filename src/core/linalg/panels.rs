@@ -10,11 +10,11 @@ use crate::simd;
 
 /// Reflectors in a block. Frozen, as the three constants below, with the native stream: they set
 /// the order of sums.
-pub(super) const B: usize = 96;
+pub const B: usize = 96;
 /// Rows in one chain of a sum of squares, cut at multiples.
 pub(super) const SC: usize = 64;
 /// Rows in one chain of a sum of products, cut at multiples.
-pub(super) const KC: usize = 256;
+pub const KC: usize = 256;
 /// Rows whose sums of products are added up before they join those of other rows, cut at multiples.
 pub(super) const RC: usize = 1024;
 
@@ -71,15 +71,10 @@ impl Panel {
         });
     }
 
-    /// The triangle `u`, zero before, from what [`Panel::dot_itself`] gave for each chunk. The unit
-    /// diagonal is set, not computed: anything else costs an order of magnitude of orthogonality.
+    /// The triangle `u`, zero before, from what [`Panel::dot_itself`] gave for each chunk.
     pub(super) fn sum_triangle<T: Real>(&self, partials: &[T], u: &mut [T]) {
         for partial in partials.chunks_exact(u.len()) {
             add_to(u, partial, self.height(), self.width);
-        }
-        for (i, row) in u.chunks_exact_mut(B).enumerate() {
-            row[..i].fill(T::ZERO);
-            row[i] = T::ONE;
         }
     }
 }
@@ -100,7 +95,7 @@ pub(super) struct Reflectors<T> {
     pub(super) v: Workspace<T>,
     /// Length of a block: rows for as many reflectors as a panel has, [`B`] long.
     pub(super) block: usize,
-    /// For each panel a block, the unit upper triangular `I + striu(V^T V)`.
+    /// For each panel a block, `V^T V` above the diagonal: that of a unit upper triangular matrix.
     pub(super) u: Workspace<T>,
     /// A block of sums of products for each row chunk of each panel: scratch.
     pub(super) partials: Workspace<T>,

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use super::panels::{B, KC};
+pub use super::panels::{B, KC};
 use super::real::Real;
 use super::tile;
 use crate::simd::{Kernel, Simd};
@@ -47,20 +47,25 @@ macro_rules! by_vectors {
 /// Rows `first_row ..` are cut at multiples of [`KC`]; each cut is one chain, and the cuts are
 /// added ascending. `w`'s rows are [`B`] long; `height` and `width` of it are written.
 #[derive(Debug)]
-pub(super) struct Dot<'a, T> {
+pub struct Dot<'a, T> {
     /// Absolute number of the first row of `v` and `c`.
-    pub(super) first_row: usize,
-    pub(super) v: &'a [T],
-    pub(super) v_width: usize,
-    pub(super) c: &'a [T],
-    pub(super) c_width: usize,
+    pub first_row: usize,
+    /// V's rows.
+    pub v: &'a [T],
+    /// Their length.
+    pub v_width: usize,
+    /// C's rows, as many.
+    pub c: &'a [T],
+    /// Their length.
+    pub c_width: usize,
     /// Columns of `v` to take, a multiple of 8.
-    pub(super) height: usize,
+    pub height: usize,
     /// Columns of `c` to take, and of `w` to write; bounds are multiples of [`PAD`].
-    pub(super) columns: Range<usize>,
+    pub columns: Range<usize>,
     /// Whether only entries above the diagonal are wanted.
-    pub(super) upper: bool,
-    pub(super) w: &'a mut [T],
+    pub upper: bool,
+    /// The result's rows.
+    pub w: &'a mut [T],
 }
 
 impl<T: Real> Kernel for Dot<'_, T> {
@@ -112,7 +117,9 @@ fn dot_columns<T: Real, S: Simd, const M: usize, const N: usize>(
     }
 }
 
-/// `y <- U^-1 y` for a unit upper triangular `u`; rows of both are [`B`] long.
+/// `y <- U^-1 y` for a unit upper triangular `u`; rows of both are [`B`] long. Only entries above
+/// the diagonal are read: a computed diagonal instead of ones would cost an order of magnitude of
+/// orthogonality.
 ///
 /// From the last row up, `y_i = w_i - acc` with `acc` the chain, from zero, of `u_ik y_k` over the
 /// rows already known, descending.
@@ -183,20 +190,23 @@ fn solve_columns<T: Real, S: Simd, const M: usize, const N: usize>(
 
 /// `C <- C - V Y`: for each element the chain, from zero, over `k` ascending, then one subtraction.
 #[derive(Debug)]
-pub(super) struct Update<'a, T> {
-    pub(super) v: &'a [T],
-    pub(super) v_width: usize,
+pub struct Update<'a, T> {
+    /// V's rows.
+    pub v: &'a [T],
+    /// Their length.
+    pub v_width: usize,
     /// Rows [`B`] long.
-    pub(super) y: &'a [T],
+    pub y: &'a [T],
     /// As many rows as `v`, a multiple of 8.
-    pub(super) c: &'a mut [T],
-    pub(super) c_width: usize,
+    pub c: &'a mut [T],
+    /// Length of `c`'s rows.
+    pub c_width: usize,
     /// Terms of the sum.
-    pub(super) depth: usize,
+    pub depth: usize,
     /// Columns of `c` to update, by the same of `y`; bounds are multiples of [`PAD`].
-    pub(super) columns: Range<usize>,
+    pub columns: Range<usize>,
     /// Whether `y` is zero below its diagonal.
-    pub(super) upper: bool,
+    pub upper: bool,
 }
 
 impl<T: Real> Kernel for Update<'_, T> {
