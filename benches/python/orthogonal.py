@@ -120,7 +120,7 @@ def in_process(*arguments: str) -> str:
 def compare(dtype: str, shapes: list[Shape], rounds: int) -> None:
     """Prints the table of a dtype."""
     from rich.console import Console
-    from rich.table import Table
+    from rich.table import Column, Table
 
     times: dict[str, dict[str, float]] = {str(shape): {} for shape in shapes}
     for shape in shapes:
@@ -135,15 +135,14 @@ def compare(dtype: str, shapes: list[Shape], rounds: int) -> None:
         for shape, taken in json.loads(in_process(*options, "--shapes", *sizes)).items():
             times[shape][name] = taken
     names = [name for name in MOST if any(name in row for row in times.values())]
-    table = Table(
-        "shape", *names, "torch / seedbed", "seedbed / product", title=f"Orthogonal, {dtype}, ms"
-    )
+    ratios = ["torch / seedbed", "seedbed / product"]
+    table = Table(Column("shape", no_wrap=True), *names, *ratios, title=f"Orthogonal, {dtype}, ms")
     for (m, n), row in zip(shapes, times.values(), strict=True):
         cells = [f"{row[name] * 1e3:.3g}" if name in row else "-" for name in names]
         torch = f"{row['torch'] / row['seedbed']:.1f}" if "torch" in row else "-"
         product = f"{row['seedbed'] / row['product']:.2f}"
         table.add_row(f"{m} x {n}", *cells, torch, product)
-    Console(width=150).print(table)
+    Console(width=140).print(table)
 
 
 def interrupt_times(stream: str) -> list[float]:

@@ -57,6 +57,12 @@ def test_gains_without_numbers_are_refused(gain: float) -> None:
     assert (out == 7).all()
 
 
+@pytest.mark.parametrize("gain", ["a", None, 1j, [1.0, 2.0]], ids=repr)
+def test_gains_that_are_no_numbers_are_named(gain: Any) -> None:
+    with pytest.raises(TypeError, match=r"`gain` must be a number\. Received: gain="):
+        initializers.Orthogonal(gain=gain, seed=1)((3, 2))
+
+
 @pytest.mark.parametrize(
     ("shape", "error"),
     [

@@ -418,7 +418,14 @@ class Orthogonal(RandomInitializer):
                 "at least two-dimensional. Received: "
                 f"shape={shape} of rank {len(shape)}."
             )
-        if not math.isfinite(self.gain):
+        try:
+            finite = math.isfinite(self.gain)
+        except TypeError:
+            raise TypeError(
+                "`gain` must be a number. Received: "
+                f"gain={_serial.text(self.gain)} (of type {type(self.gain)})"
+            ) from None
+        if not finite:
             raise ValueError(f"`gain` must be finite. Received: gain={self.gain}")
         stream = self.stream or get_stream()
         if stream == "numpy":
