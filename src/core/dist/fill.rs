@@ -128,23 +128,27 @@ impl<E: Store, D: Sampler<E::Lane>> Job<'_, E, D> {
             let to = if whole { &mut *now } else { &mut *edge };
             let (first, second) = to.split_at_mut(batch / (U / 2));
 
-            // Transforming these words takes turns with drawing the next: neither alone has
-            // enough independent work to keep the processor's units busy.
+            // Where registers allow, transforming these words takes turns with drawing the next:
+            // neither alone has enough independent work to keep the processor's units busy.
             ahead[0] = simd.add_u64(ahead[U - 1], step);
             for u in 1..U {
                 ahead[u] = simd.add_u64(ahead[u - 1], step);
             }
-            let mut state = blocks.begin(ahead);
-            let pair = [words[0], words[1]];
-            transform::<E, D, S, HOLD>(simd, parameters, bounds, pair, first);
-            blocks.rounds::<3, 6, U>(&mut state);
+            let mut pair = [words[0], words[1]];
             if U == 4 {
-                blocks.finish_before(&mut state, &mut words);
-                let pair = [words[2], words[3]];
+                let mut state = blocks.begin(ahead);
+                blocks.finish_before(&mut state, &mut pair);
+                transform::<E, D, S, HOLD>(simd, parameters, bounds, pair, first);
+                blocks.rounds::<3, 6, U>(&mut state);
+                let mut pair = [words[2], words[3]];
+                blocks.finish_before(&mut state, &mut pair);
                 transform::<E, D, S, HOLD>(simd, parameters, bounds, pair, second);
+                blocks.rounds::<6, 9, U>(&mut state);
+                words = blocks.finish(state);
+            } else {
+                transform::<E, D, S, HOLD>(simd, parameters, bounds, pair, first);
+                words = blocks.words(ahead);
             }
-            blocks.rounds::<6, 9, U>(&mut state);
-            words = blocks.finish(state);
 
             if !whole {
                 now.copy_from_slice(&edge[skip..skip + have]);
@@ -165,9 +169,7 @@ fn transform<E: Store, D: Sampler<E::Lane>, S: Simd, const HOLD: bool>(
     to: &mut [MaybeUninit<E>],
 ) {
     let part = S::LANES / 2 * E::Lane::PER_BLOCK;
-    let [a, b] = D::sample(simd, parameters, words[0]);
-    let [c, d] = D::sample(simd, parameters, words[1]);
-    let mut values = [a, b, c, d];
+    let mut values = D::sample(simd, parameters, words);
     if HOLD {
         for value in &mut values {
             *value = E::Lane::hold(simd, *value, low, high);

@@ -82,18 +82,16 @@ const LOG_TWO_F64: f64 = -1.3862943611198906;
 /// Bits of sqrt(1/2) in float64.
 const SQRT_HALF_F64: u64 = 0x3fe6_a09e_667f_3bcd;
 
-/// What stays within [`FARTHEST`] before it is rounded twice.
-fn range(mean: f64, stddev: f64) -> Bounds {
-    let reach = FARTHEST * stddev;
-    Bounds { low: mean - reach, high: mean + reach }
+impl NormalF32 {
+    /// Bounds of all values, roundings included: no |z| comes near [`FARTHEST`].
+    pub(crate) fn range(&self) -> Bounds {
+        let reach = FARTHEST * f64::from(self.stddev);
+        Bounds { low: f64::from(self.mean) - reach, high: f64::from(self.mean) + reach }
+    }
 }
 
 impl Sampler<f32> for NormalF32 {
     type Splat<S: Simd> = [S::F32; 2];
-
-    fn range(&self) -> Bounds {
-        range(self.mean.into(), self.stddev.into())
-    }
 
     #[inline(always)]
     fn splat<S: Simd>(&self, simd: S) -> [S::F32; 2] {
@@ -101,51 +99,71 @@ impl Sampler<f32> for NormalF32 {
     }
 
     #[inline(always)]
-    fn sample<S: Simd>(simd: S, [stddev, mean]: [S::F32; 2], words: [S::U64; 2]) -> [S::F32; 2] {
-        let (a, b) = simd.interleave_u64(words[0], words[1]);
-        let (radius_word, angle_word) =
-            simd.deinterleave_u32(simd.u64_as_u32(a), simd.u64_as_u32(b));
+    fn sample<S: Simd>(
+        simd: S,
+        [stddev, mean]: [S::F32; 2],
+        words: [[S::U64; 2]; 2],
+    ) -> [S::F32; 4] {
         let one = simd.splat_f32(1.0);
+        let [mut exponent, mut f, mut a, mut square] = [[mean; 2]; 4];
+        let mut side = [simd.splat_u32(0); 2];
+        for i in 0..2 {
+            let (p, q) = simd.interleave_u64(words[i][0], words[i][1]);
+            let (radius_word, angle_word) =
+                simd.deinterleave_u32(simd.u64_as_u32(p), simd.u64_as_u32(q));
 
-        // n + 1/2 in (0, 2^31]: u scaled by 2^31, which only shifts the exponent.
-        let n = simd.i32_to_f32(simd.shr_u32::<1>(radius_word));
-        let n = simd.bits_f32(simd.add_f32(n, simd.splat_f32(0.5)));
-        let octaves = simd.sub_u32(n, simd.splat_u32(SQRT_HALF_F32 + (31 << 23)));
-        let fraction = simd.and_u32(octaves, simd.splat_u32(0x7f_ffff));
-        // Times 2^23, like the constant it meets divided by it: no shift is needed.
-        let exponent = simd.i32_to_f32(simd.sub_u32(octaves, fraction));
-        let f = simd.add_u32(fraction, simd.splat_u32(SQRT_HALF_F32));
-        let f = simd.sub_f32(simd.from_bits_f32(f), one);
-        let log = horner_f32(simd, &LOG_F32, f);
-        let log = simd.add_f32(simd.mul_f32(log, f), one);
-        let log = simd.add_f32(simd.mul_f32(log, f), simd.splat_f32(-2.0));
-        let log =
-            simd.add_f32(simd.mul_f32(log, f), simd.mul_f32(exponent, simd.splat_f32(LOG_TWO_F32)));
-        let radius = simd.mul_f32(simd.sqrt_f32(log), stddev);
+            // n + 1/2 in (0, 2^31]: u scaled by 2^31, which only shifts the exponent.
+            let n = simd.i32_to_f32(simd.shr_u32::<1>(radius_word));
+            let n = simd.bits_f32(simd.add_f32(n, simd.splat_f32(0.5)));
+            let octaves = simd.sub_u32(n, simd.splat_u32(SQRT_HALF_F32 + (31 << 23)));
+            let fraction = simd.and_u32(octaves, simd.splat_u32(0x7f_ffff));
+            // Times 2^23, like the constant it meets divided by it: no shift is needed.
+            exponent[i] = simd.i32_to_f32(simd.sub_u32(octaves, fraction));
+            let m = simd.add_u32(fraction, simd.splat_u32(SQRT_HALF_F32));
+            f[i] = simd.sub_f32(simd.from_bits_f32(m), one);
 
-        // The angle in quarter turns, a in (-1, 1): an odd integer scaled by 2^-31, never 0.
-        let odd = simd.or_u32(simd.add_u32(angle_word, angle_word), simd.splat_u32(1));
-        let a = simd.bits_f32(simd.i32_to_f32(odd));
-        let a = simd.from_bits_f32(simd.sub_u32(a, simd.splat_u32(31 << 23)));
-        let square = simd.mul_f32(a, a);
-        // The bit of the word not in `a` tells the half of the circle.
-        let side = simd.and_u32(angle_word, simd.splat_u32(1 << 31));
-        let across = simd.mul_f32(radius, simd.sub_f32(one, square));
-        let across = simd.from_bits_f32(simd.xor_u32(simd.bits_f32(across), side));
-        let along = simd.mul_f32(radius, a);
-        let cos = simd.mul_f32(across, horner_f32(simd, &COS_F32, square));
-        let sin = simd.mul_f32(along, horner_f32(simd, &SIN_F32, square));
-        let (a, b) = simd.interleave_f32(simd.add_f32(cos, mean), simd.add_f32(sin, mean));
-        [a, b]
+            // The angle in quarter turns, a in (-1, 1): an odd integer scaled by 2^-31, never 0.
+            let odd = simd.or_u32(simd.add_u32(angle_word, angle_word), simd.splat_u32(1));
+            let odd = simd.bits_f32(simd.i32_to_f32(odd));
+            a[i] = simd.from_bits_f32(simd.sub_u32(odd, simd.splat_u32(31 << 23)));
+            square[i] = simd.mul_f32(a[i], a[i]);
+            // The bit of the word not in `a` tells the half of the circle.
+            side[i] = simd.and_u32(angle_word, simd.splat_u32(1 << 31));
+        }
+        // The logarithm has a coefficient more than sine and cosine.
+        let mut log = [simd.splat_f32(LOG_F32[5]); 2];
+        for i in 0..2 {
+            log[i] = simd.add_f32(simd.mul_f32(log[i], f[i]), simd.splat_f32(LOG_F32[4]));
+        }
+        let (cos, sin) = (simd.splat_f32(COS_F32[4]), simd.splat_f32(SIN_F32[4]));
+        let (l, c, s) = (&LOG_F32[..4], &COS_F32[..4], &SIN_F32[..4]);
+        let ([f0, f1], [s0, s1]) = (f, square);
+        let start = [log[0], log[1], cos, cos, sin, sin];
+        let x = [f0, f1, s0, s1, s0, s1];
+        let [log0, log1, cos0, cos1, sin0, sin1] = horner_f32(simd, start, [l, l, c, c, s, s], x);
+        let (log, cos, sin) = ([log0, log1], [cos0, cos1], [sin0, sin1]);
+        let mut values = [mean; 4];
+        for i in 0..2 {
+            let log = simd.add_f32(simd.mul_f32(log[i], f[i]), one);
+            let log = simd.add_f32(simd.mul_f32(log, f[i]), simd.splat_f32(-2.0));
+            let log = simd.add_f32(
+                simd.mul_f32(log, f[i]),
+                simd.mul_f32(exponent[i], simd.splat_f32(LOG_TWO_F32)),
+            );
+            let radius = simd.mul_f32(simd.sqrt_f32(log), stddev);
+            let across = simd.mul_f32(radius, simd.sub_f32(one, square[i]));
+            let across = simd.from_bits_f32(simd.xor_u32(simd.bits_f32(across), side[i]));
+            let along = simd.mul_f32(radius, a[i]);
+            let cos = simd.add_f32(simd.mul_f32(across, cos[i]), mean);
+            let sin = simd.add_f32(simd.mul_f32(along, sin[i]), mean);
+            (values[2 * i], values[2 * i + 1]) = simd.interleave_f32(cos, sin);
+        }
+        values
     }
 }
 
 impl Sampler<f64> for NormalF64 {
     type Splat<S: Simd> = [S::F64; 2];
-
-    fn range(&self) -> Bounds {
-        range(self.mean, self.stddev)
-    }
 
     #[inline(always)]
     fn splat<S: Simd>(&self, simd: S) -> [S::F64; 2] {
@@ -153,42 +171,60 @@ impl Sampler<f64> for NormalF64 {
     }
 
     #[inline(always)]
-    fn sample<S: Simd>(simd: S, [stddev, mean]: [S::F64; 2], words: [S::U64; 2]) -> [S::F64; 2] {
-        let [radius_word, angle_word] = words;
+    fn sample<S: Simd>(
+        simd: S,
+        [stddev, mean]: [S::F64; 2],
+        words: [[S::U64; 2]; 2],
+    ) -> [S::F64; 4] {
         let one = simd.splat_f64(1.0);
+        let [mut exponent, mut z, mut a, mut square, mut angle_square] = [[mean; 2]; 5];
+        let mut side = [simd.splat_u64(0); 2];
+        for i in 0..2 {
+            let [radius_word, angle_word] = words[i];
+            // u in (0, 1].
+            let u = simd.sub_f64(simd.splat_f64(2.0), one_to_two(simd, radius_word));
+            let cut = simd.splat_u64(SQRT_HALF_F64);
+            let octaves = simd.sub_u64(simd.bits_f64(u), cut);
+            // The exponent plus 1024 as the low bits of a float64 near 2^52, then without them.
+            let biased = simd.shr_u64::<52>(simd.add_u64(octaves, simd.splat_u64(1024 << 52)));
+            let biased = simd.or_u64(biased, simd.splat_u64(((1u64 << 52) as f64).to_bits()));
+            exponent[i] = simd
+                .sub_f64(simd.from_bits_f64(biased), simd.splat_f64((1u64 << 52) as f64 + 1024.0));
+            let fraction = simd.and_u64(octaves, simd.splat_u64((1 << 52) - 1));
+            let m = simd.from_bits_f64(simd.add_u64(fraction, cut));
+            z[i] = simd.div_f64(simd.sub_f64(m, one), simd.add_f64(m, one));
+            square[i] = simd.mul_f64(z[i], z[i]);
 
-        // u in (0, 1].
-        let u = simd.sub_f64(simd.splat_f64(2.0), one_to_two(simd, radius_word));
-        let cut = simd.splat_u64(SQRT_HALF_F64);
-        let octaves = simd.sub_u64(simd.bits_f64(u), cut);
-        // The exponent plus 1024 as the low bits of a float64 near 2^52, then without them.
-        let exponent = simd.shr_u64::<52>(simd.add_u64(octaves, simd.splat_u64(1024 << 52)));
-        let exponent = simd.or_u64(exponent, simd.splat_u64(((1u64 << 52) as f64).to_bits()));
-        let exponent = simd
-            .sub_f64(simd.from_bits_f64(exponent), simd.splat_f64((1u64 << 52) as f64 + 1024.0));
-        let fraction = simd.and_u64(octaves, simd.splat_u64((1 << 52) - 1));
-        let m = simd.from_bits_f64(simd.add_u64(fraction, cut));
-        let z = simd.div_f64(simd.sub_f64(m, one), simd.add_f64(m, one));
-        let square = simd.mul_f64(z, z);
-        let log = simd.mul_f64(horner_f64(simd, &LOG_F64, square), square);
-        let log = simd.mul_f64(z, simd.add_f64(log, simd.splat_f64(2.0)));
-        let log = simd.add_f64(
-            simd.mul_f64(exponent, simd.splat_f64(LOG_TWO_F64)),
-            simd.mul_f64(log, simd.splat_f64(-2.0)),
-        );
-        let radius = simd.mul_f64(simd.sqrt_f64(log), stddev);
-
-        // The angle in quarter turns, a in [-1, 1), from the word without its uppermost bit.
-        let a = one_to_two(simd, simd.shl_u64::<1>(angle_word));
-        let a = simd.sub_f64(simd.mul_f64(a, simd.splat_f64(2.0)), simd.splat_f64(3.0));
-        let square = simd.mul_f64(a, a);
-        let side = simd.and_u64(angle_word, simd.splat_u64(1 << 63));
-        let across = simd.mul_f64(radius, simd.sub_f64(one, square));
-        let across = simd.from_bits_f64(simd.xor_u64(simd.bits_f64(across), side));
-        let along = simd.mul_f64(radius, a);
-        let cos = simd.mul_f64(across, horner_f64(simd, &COS_F64, square));
-        let sin = simd.mul_f64(along, horner_f64(simd, &SIN_F64, square));
-        let (a, b) = simd.interleave_f64(simd.add_f64(cos, mean), simd.add_f64(sin, mean));
-        [a, b]
+            // The angle in quarter turns, a in [-1, 1), from the word without its uppermost bit.
+            let x = one_to_two(simd, simd.shl_u64::<1>(angle_word));
+            a[i] = simd.sub_f64(simd.mul_f64(x, simd.splat_f64(2.0)), simd.splat_f64(3.0));
+            angle_square[i] = simd.mul_f64(a[i], a[i]);
+            side[i] = simd.and_u64(angle_word, simd.splat_u64(1 << 63));
+        }
+        let log = [simd.splat_f64(LOG_F64[7]); 2];
+        let log = horner_f64(simd, log, [&LOG_F64[..7]; 2], square);
+        let (cos, sin) = (simd.splat_f64(COS_F64[8]), simd.splat_f64(SIN_F64[8]));
+        let (c, s) = (&COS_F64[..8], &SIN_F64[..8]);
+        let [s0, s1] = angle_square;
+        let start = [cos, cos, sin, sin];
+        let [cos0, cos1, sin0, sin1] = horner_f64(simd, start, [c, c, s, s], [s0, s1, s0, s1]);
+        let (cos, sin) = ([cos0, cos1], [sin0, sin1]);
+        let mut values = [mean; 4];
+        for i in 0..2 {
+            let log = simd.mul_f64(log[i], square[i]);
+            let log = simd.mul_f64(z[i], simd.add_f64(log, simd.splat_f64(2.0)));
+            let log = simd.add_f64(
+                simd.mul_f64(exponent[i], simd.splat_f64(LOG_TWO_F64)),
+                simd.mul_f64(log, simd.splat_f64(-2.0)),
+            );
+            let radius = simd.mul_f64(simd.sqrt_f64(log), stddev);
+            let across = simd.mul_f64(radius, simd.sub_f64(one, angle_square[i]));
+            let across = simd.from_bits_f64(simd.xor_u64(simd.bits_f64(across), side[i]));
+            let along = simd.mul_f64(radius, a[i]);
+            let cos = simd.add_f64(simd.mul_f64(across, cos[i]), mean);
+            let sin = simd.add_f64(simd.mul_f64(along, sin[i]), mean);
+            (values[2 * i], values[2 * i + 1]) = simd.interleave_f64(cos, sin);
+        }
+        values
     }
 }

@@ -11,16 +11,14 @@ use crate::simd::Simd;
 pub(crate) trait Sampler<L: Lane>: Copy + Send + Sync {
     /// The parameters in every lane.
     type Splat<S: Simd>: Copy;
-    /// Bounds of all values, before they are held in others or rounded to an element type.
-    fn range(&self) -> Bounds;
     /// Spreads the parameters.
     fn splat<S: Simd>(&self, simd: S) -> Self::Splat<S>;
-    /// Transforms one vector of blocks.
+    /// Transforms two vectors of blocks.
     fn sample<S: Simd>(
         simd: S,
         parameters: Self::Splat<S>,
-        words: [S::U64; 2],
-    ) -> [L::Vector<S>; 2];
+        words: [[S::U64; 2]; 2],
+    ) -> [L::Vector<S>; 4];
 }
 
 /// The closed interval that values are held in, its ends numbers of the element type.
@@ -31,12 +29,12 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// Every number.
-    pub(crate) const NONE: Self = Self { low: f64::NEG_INFINITY, high: f64::INFINITY };
-
-    /// Whether no number within `self` lies outside of `other`.
-    pub(crate) fn lie_within(self, other: Self) -> bool {
-        other.low <= self.low && self.high <= other.high
+    /// `self`, unless values that never leave `range` stay inside of themselves. A bound of 0
+    /// gives its sign to zeros, so such a one must not be reached.
+    pub(crate) fn needed_by(self, range: Self) -> Option<Self> {
+        let inside = |low: f64, high: f64| low < high || low == high && low != 0.0;
+        let idle = inside(self.low, range.low) && inside(range.high, self.high);
+        (!idle).then_some(self)
     }
 
     /// `[low, high]`, or, where no number of `format` lies between, the one nearest to `fallback`.
@@ -56,34 +54,51 @@ pub(crate) fn one_to_two<S: Simd>(simd: S, words: S::U64) -> S::F64 {
     simd.from_bits_f64(simd.or_u64(simd.shr_u64::<12>(words), simd.splat_u64(1f64.to_bits())))
 }
 
-/// `coefficients[0] + x * (coefficients[1] + ...)` by Horner's rule, rounding every step.
+/// The words of two vectors of blocks in natural order.
 #[inline(always)]
-pub(crate) fn horner_f32<S: Simd, const N: usize>(
+pub(crate) fn in_order<S: Simd>(simd: S, [p, q]: [[S::U64; 2]; 2]) -> [S::U64; 4] {
+    let (a, b) = simd.interleave_u64(p[0], p[1]);
+    let (c, d) = simd.interleave_u64(q[0], q[1]);
+    [a, b, c, d]
+}
+
+/// Horner's rule for K polynomials at K points, side by side: to `start` come, from the last on,
+/// the coefficients `rest`, as many of each polynomial, and every step rounds.
+#[inline(always)]
+pub(crate) fn horner_f32<S: Simd, const K: usize>(
     simd: S,
-    coefficients: &[f32; N],
-    x: S::F32,
-) -> S::F32 {
-    let mut sum = simd.splat_f32(coefficients[N - 1]);
-    let mut i = N - 1;
+    start: [S::F32; K],
+    rest: [&[f32]; K],
+    x: [S::F32; K],
+) -> [S::F32; K] {
+    let mut sums = start;
+    let mut i = rest[0].len();
     while i > 0 {
         i -= 1;
-        sum = simd.add_f32(simd.mul_f32(sum, x), simd.splat_f32(coefficients[i]));
+        for k in 0..K {
+            sums[k] = simd.add_f32(simd.mul_f32(sums[k], x[k]), simd.splat_f32(rest[k][i]));
+        }
+        sums = simd.in_step_f32(sums);
     }
-    sum
+    sums
 }
 
 /// [`horner_f32`] in float64.
 #[inline(always)]
-pub(crate) fn horner_f64<S: Simd, const N: usize>(
+pub(crate) fn horner_f64<S: Simd, const K: usize>(
     simd: S,
-    coefficients: &[f64; N],
-    x: S::F64,
-) -> S::F64 {
-    let mut sum = simd.splat_f64(coefficients[N - 1]);
-    let mut i = N - 1;
+    start: [S::F64; K],
+    rest: [&[f64]; K],
+    x: [S::F64; K],
+) -> [S::F64; K] {
+    let mut sums = start;
+    let mut i = rest[0].len();
     while i > 0 {
         i -= 1;
-        sum = simd.add_f64(simd.mul_f64(sum, x), simd.splat_f64(coefficients[i]));
+        for k in 0..K {
+            sums[k] = simd.add_f64(simd.mul_f64(sums[k], x[k]), simd.splat_f64(rest[k][i]));
+        }
+        sums = simd.in_step_f64(sums);
     }
-    sum
+    sums
 }

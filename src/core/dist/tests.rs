@@ -148,11 +148,16 @@ impl<L: Store<Lane = L> + Lane, D: Sampler<L>> Kernel for Transform<'_, L, D> {
         let lanes = S::LANES / 2;
         let part = lanes * L::PER_BLOCK;
         for (packed, out) in
-            self.packed.chunks_exact(2 * lanes).zip(self.out.chunks_exact_mut(part))
+            self.packed.chunks_exact(4 * lanes).zip(self.out.chunks_exact_mut(2 * part))
         {
-            let (a, b) = (simd.load_f64(packed), simd.load_f64(&packed[lanes..]));
-            let words = [simd.bits_f64(a), simd.bits_f64(b)];
-            L::store(simd, D::sample(simd, parameters, words), lend(out));
+            let mut words = [[simd.splat_u64(0); 2]; 2];
+            for (i, words) in words.as_flattened_mut().iter_mut().enumerate() {
+                *words = simd.bits_f64(simd.load_f64(&packed[i * lanes..]));
+            }
+            let [a, b, c, d] = D::sample(simd, parameters, words);
+            let (first, second) = out.split_at_mut(part);
+            L::store(simd, [a, b], lend(first));
+            L::store(simd, [c, d], lend(second));
         }
     }
 }

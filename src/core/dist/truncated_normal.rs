@@ -6,7 +6,7 @@
 //! positive, so nothing cancels. Constant work an element keeps it random-access. Stability:
 //! Stable. Other intervals: [`super::truncated_interval`].
 
-use super::sampler::{Bounds, Sampler, horner_f64, one_to_two};
+use super::sampler::{Bounds, Sampler, horner_f32, horner_f64, in_order, one_to_two};
 use crate::dist::format::Format;
 use crate::simd::Simd;
 
@@ -74,19 +74,19 @@ impl TruncatedNormalF32 {
         let scale = stddev * (FACTOR_F32 * INSIDE / (1u64 << 31) as f64);
         Self { scale: scale as f32, mean: mean as f32 }
     }
-}
 
-impl Sampler<f32> for TruncatedNormalF32 {
-    type Splat<S: Simd> = [S::F32; 2];
-
-    /// No value is farther from the mean than that of t = 1: G falls towards it, but t times G
+    /// Bounds of all values: none is farther from the mean than that of t = 1: G falls towards it, but t times G
     /// next to it is smaller by 5.9 units of 2^-24, and the two products that follow round by
     /// no more than one each.
-    fn range(&self) -> Bounds {
+    pub(crate) fn range(&self) -> Bounds {
         const EDGE: f32 = NUMERATOR_F32[0] / DENOMINATOR_F32[0];
         let reach = (1u32 << 31) as f32 * self.scale * EDGE;
         Bounds { low: (self.mean - reach).into(), high: (self.mean + reach).into() }
     }
+}
+
+impl Sampler<f32> for TruncatedNormalF32 {
+    type Splat<S: Simd> = [S::F32; 2];
 
     #[inline(always)]
     fn splat<S: Simd>(&self, simd: S) -> [S::F32; 2] {
@@ -94,42 +94,41 @@ impl Sampler<f32> for TruncatedNormalF32 {
     }
 
     #[inline(always)]
-    fn sample<S: Simd>(simd: S, [scale, mean]: [S::F32; 2], words: [S::U64; 2]) -> [S::F32; 2] {
-        let (a, b) = simd.interleave_u64(words[0], words[1]);
-        let mut values = [mean; 2];
-        for (value, words) in values.iter_mut().zip([a, b]) {
-            let odd = simd.or_u32(simd.u64_as_u32(words), simd.splat_u32(1));
-            let c = simd.i32_to_f32(odd);
+    fn sample<S: Simd>(
+        simd: S,
+        [scale, mean]: [S::F32; 2],
+        words: [[S::U64; 2]; 2],
+    ) -> [S::F32; 4] {
+        let words = in_order(simd, words);
+        let [mut c, mut v] = [[mean; 4]; 2];
+        for i in 0..4 {
+            let odd = simd.or_u32(simd.u64_as_u32(words[i]), simd.splat_u32(1));
+            c[i] = simd.i32_to_f32(odd);
             // c * 2^-31 by its exponent, which is at least 0: |c| >= 1.
-            let t = simd.sub_u32(simd.bits_f32(c), simd.splat_u32(31 << 23));
+            let t = simd.sub_u32(simd.bits_f32(c[i]), simd.splat_u32(31 << 23));
             let t = simd.from_bits_f32(t);
-            let v = simd.sub_f32(simd.splat_f32(1.0), simd.mul_f32(t, t));
-            let ratio = simd
-                .div_f32(monic_f32(simd, &NUMERATOR_F32, v), monic_f32(simd, &DENOMINATOR_F32, v));
-            *value = simd.add_f32(simd.mul_f32(simd.mul_f32(c, scale), ratio), mean);
+            v[i] = simd.sub_f32(simd.splat_f32(1.0), simd.mul_f32(t, t));
+        }
+        let [mut start, mut x] = [[mean; 8]; 2];
+        for i in 0..4 {
+            // The product with the leading 1 is free.
+            start[i] = simd.add_f32(v[i], simd.splat_f32(NUMERATOR_F32[3]));
+            start[4 + i] = simd.add_f32(v[i], simd.splat_f32(DENOMINATOR_F32[3]));
+            (x[i], x[4 + i]) = (v[i], v[i]);
+        }
+        let (n, d) = (&NUMERATOR_F32[..3], &DENOMINATOR_F32[..3]);
+        let sums = horner_f32(simd, start, [n, n, n, n, d, d, d, d], x);
+        let mut values = [mean; 4];
+        for i in 0..4 {
+            let ratio = simd.div_f32(sums[i], sums[4 + i]);
+            values[i] = simd.add_f32(simd.mul_f32(simd.mul_f32(c[i], scale), ratio), mean);
         }
         values
     }
 }
 
-/// Horner's rule for a polynomial with these coefficients and a leading 1, whose product is free.
-#[inline(always)]
-fn monic_f32<S: Simd>(simd: S, coefficients: &[f32; 4], v: S::F32) -> S::F32 {
-    let [c0, c1, c2, c3] = *coefficients;
-    let mut sum = simd.add_f32(v, simd.splat_f32(c3));
-    for c in [c2, c1, c0] {
-        sum = simd.add_f32(simd.mul_f32(sum, v), simd.splat_f32(c));
-    }
-    sum
-}
-
 impl Sampler<f64> for TruncatedNormalF64 {
     type Splat<S: Simd> = [S::F64; 2];
-
-    /// Nothing narrower is proved.
-    fn range(&self) -> Bounds {
-        Bounds::NONE
-    }
 
     #[inline(always)]
     fn splat<S: Simd>(&self, simd: S) -> [S::F64; 2] {
@@ -137,20 +136,28 @@ impl Sampler<f64> for TruncatedNormalF64 {
     }
 
     #[inline(always)]
-    fn sample<S: Simd>(simd: S, [stddev, mean]: [S::F64; 2], words: [S::U64; 2]) -> [S::F64; 2] {
-        let (a, b) = simd.interleave_u64(words[0], words[1]);
-        let mut values = [mean; 2];
-        for (value, words) in values.iter_mut().zip([a, b]) {
+    fn sample<S: Simd>(
+        simd: S,
+        [stddev, mean]: [S::F64; 2],
+        words: [[S::U64; 2]; 2],
+    ) -> [S::F64; 4] {
+        let words = in_order(simd, words);
+        let [mut t, mut v] = [[mean; 4]; 2];
+        for i in 0..4 {
             // 2 (1 + k / 2^52) - 3 + 2^-52: an odd multiple of 2^-52, every step exact.
-            let t = simd.mul_f64(one_to_two(simd, words), simd.splat_f64(2.0));
-            let t = simd.sub_f64(t, simd.splat_f64(3.0));
-            let t = simd.add_f64(t, simd.splat_f64(f64::EPSILON));
-            let v = simd.sub_f64(simd.splat_f64(1.0), simd.mul_f64(t, t));
-            let ratio = simd.div_f64(
-                horner_f64(simd, &NUMERATOR_F64, v),
-                horner_f64(simd, &DENOMINATOR_F64, v),
-            );
-            *value = simd.add_f64(simd.mul_f64(simd.mul_f64(t, stddev), ratio), mean);
+            let x = simd.mul_f64(one_to_two(simd, words[i]), simd.splat_f64(2.0));
+            let x = simd.sub_f64(x, simd.splat_f64(3.0));
+            t[i] = simd.add_f64(x, simd.splat_f64(f64::EPSILON));
+            v[i] = simd.sub_f64(simd.splat_f64(1.0), simd.mul_f64(t[i], t[i]));
+        }
+        let start = [simd.splat_f64(NUMERATOR_F64[9]); 4];
+        let numerators = horner_f64(simd, start, [&NUMERATOR_F64[..9]; 4], v);
+        let start = [simd.splat_f64(DENOMINATOR_F64[10]); 4];
+        let denominators = horner_f64(simd, start, [&DENOMINATOR_F64[..10]; 4], v);
+        let mut values = [mean; 4];
+        for i in 0..4 {
+            let ratio = simd.div_f64(numerators[i], denominators[i]);
+            values[i] = simd.add_f64(simd.mul_f64(simd.mul_f64(t[i], stddev), ratio), mean);
         }
         values
     }

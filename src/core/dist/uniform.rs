@@ -6,7 +6,7 @@
 //! Consumes one word an element (two for float64). Stability: Stable.
 
 use super::format::Format;
-use super::sampler::{Bounds, Sampler};
+use super::sampler::{Bounds, Sampler, in_order};
 use crate::simd::Simd;
 
 /// `value(k) = k * scale + low`, for the float32 lattice of k = 0 .. 2^24-1.
@@ -28,12 +28,10 @@ pub(crate) fn support(format: Format, low: f64, high: f64) -> Bounds {
     Bounds::or_nearest(format, format.ceil(low), format.floor(high.next_down()), low)
 }
 
-/// The largest k of the float32 lattice.
-const LARGEST: f32 = ((1u32 << 24) - 1) as f32;
-
 impl UniformF32 {
     /// Values in [low, high), held within `bounds`, the support in float32.
     pub(crate) fn new(low: f64, high: f64, bounds: Bounds) -> Self {
+        const LARGEST: f32 = ((1u32 << 24) - 1) as f32;
         let first = bounds.low as f32;
         let last = bounds.high as f32;
         let reaches = |scale: f32| LARGEST * scale + first > last;
@@ -67,20 +65,15 @@ impl UniformF64 {
 impl Sampler<f32> for UniformF32 {
     type Splat<S: Simd> = [S::F32; 2];
 
-    fn range(&self) -> Bounds {
-        Bounds { low: self.low.into(), high: (LARGEST * self.scale + self.low).into() }
-    }
-
     #[inline(always)]
     fn splat<S: Simd>(&self, simd: S) -> [S::F32; 2] {
         [simd.splat_f32(self.scale), simd.splat_f32(self.low)]
     }
 
     #[inline(always)]
-    fn sample<S: Simd>(simd: S, [scale, low]: [S::F32; 2], words: [S::U64; 2]) -> [S::F32; 2] {
-        let (a, b) = simd.interleave_u64(words[0], words[1]);
-        let mut values = [low; 2];
-        for (value, words) in values.iter_mut().zip([a, b]) {
+    fn sample<S: Simd>(simd: S, [scale, low]: [S::F32; 2], words: [[S::U64; 2]; 2]) -> [S::F32; 4] {
+        let mut values = [low; 4];
+        for (value, words) in values.iter_mut().zip(in_order(simd, words)) {
             let k = simd.i32_to_f32(simd.shr_u32::<8>(simd.u64_as_u32(words)));
             *value = simd.add_f32(simd.mul_f32(k, scale), low);
         }
@@ -91,20 +84,15 @@ impl Sampler<f32> for UniformF32 {
 impl Sampler<f64> for UniformF64 {
     type Splat<S: Simd> = [S::F64; 2];
 
-    fn range(&self) -> Bounds {
-        Bounds { low: self.low, high: (1.0 - f64::EPSILON) * self.range + self.low }
-    }
-
     #[inline(always)]
     fn splat<S: Simd>(&self, simd: S) -> [S::F64; 2] {
         [simd.splat_f64(self.range), simd.splat_f64(self.low)]
     }
 
     #[inline(always)]
-    fn sample<S: Simd>(simd: S, [range, low]: [S::F64; 2], words: [S::U64; 2]) -> [S::F64; 2] {
-        let (a, b) = simd.interleave_u64(words[0], words[1]);
-        let mut values = [low; 2];
-        for (value, words) in values.iter_mut().zip([a, b]) {
+    fn sample<S: Simd>(simd: S, [range, low]: [S::F64; 2], words: [[S::U64; 2]; 2]) -> [S::F64; 4] {
+        let mut values = [low; 4];
+        for (value, words) in values.iter_mut().zip(in_order(simd, words)) {
             let u = simd.sub_f64(super::sampler::one_to_two(simd, words), simd.splat_f64(1.0));
             *value = simd.add_f64(simd.mul_f64(u, range), low);
         }

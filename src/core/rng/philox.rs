@@ -222,20 +222,17 @@ impl<S: Simd> Blocks<S> {
         }
     }
 
-    /// Has the compiler finish the rounds done so far before it uses `words`: left to itself it
-    /// puts all of a batch's rounds, one long chain a vector, before all else.
+    /// Has the compiler finish the rounds done so far before it uses `words`.
     #[inline(always)]
     pub(crate) fn finish_before<const U: usize>(
         &self,
         state: &mut State<S, U>,
-        words: &mut [[S::U64; 2]; U],
+        words: &mut [[S::U64; 2]; 2],
     ) {
-        if let ([[a0, _, a2, _], [b0, _, b2, _], [c0, _, c2, _], [d0, _, d2, _]], [_, _, e, f]) =
-            (&mut state.0[..], &mut words[..])
-        {
-            let all = [*a0, *a2, *b0, *b2, *c0, *c2, *d0, *d2, e[0], e[1], f[0], f[1]];
-            [*a0, *a2, *b0, *b2, *c0, *c2, *d0, *d2, e[0], e[1], f[0], f[1]] =
-                self.simd.all_at_once(all);
+        let [[e, f], [g, h]] = words;
+        if let [[a0, _, a2, _], [b0, _, b2, _], [c0, _, c2, _], [d0, _, d2, _]] = &mut state.0[..] {
+            let all = [*a0, *a2, *b0, *b2, *c0, *c2, *d0, *d2, *e, *f, *g, *h];
+            [*a0, *a2, *b0, *b2, *c0, *c2, *d0, *d2, *e, *f, *g, *h] = self.simd.in_step_u64(all);
         }
     }
 

@@ -35,23 +35,34 @@ pub(super) fn run<K: Kernel>(simd: Avx512, kernel: K) -> K::Output {
     unsafe { enabled(simd, kernel) }
 }
 
-/// [`Simd::all_at_once`]: no instruction, but one that depends on all registers at once.
-#[target_feature(enable = "avx512f")]
-#[inline]
-fn all_at_once(values: [__m512i; 12]) -> [__m512i; 12] {
-    let [mut a, mut b, mut c, mut d, mut e, mut f, mut g, mut h, mut i, mut j, mut k, mut l] =
-        values;
-    // SAFETY: a comment in the assembly; it does nothing to memory, registers or flags.
-    unsafe {
-        asm!(
-            "/* {} {} {} {} {} {} {} {} {} {} {} {} */",
-            inout(zmm_reg) a, inout(zmm_reg) b, inout(zmm_reg) c, inout(zmm_reg) d,
-            inout(zmm_reg) e, inout(zmm_reg) f, inout(zmm_reg) g, inout(zmm_reg) h,
-            inout(zmm_reg) i, inout(zmm_reg) j, inout(zmm_reg) k, inout(zmm_reg) l,
-            options(pure, nomem, nostack, preserves_flags),
-        );
-    }
-    [a, b, c, d, e, f, g, h, i, j, k, l]
+/// Statements without an instruction that depend on all of some registers: [`Simd::in_step_f32`].
+macro_rules! in_step {
+    ($($name:ident: $t:ty, [$($text:literal $($x:ident)*),*];)*) => {$(
+        #[target_feature(enable = "avx512f")]
+        #[inline]
+        fn $name<const N: usize>(mut values: [$t; N]) -> [$t; N] {
+            match &mut values[..] {
+                $([$($x),*] => {
+                    // SAFETY: a comment in the assembly, which touches nothing.
+                    unsafe {
+                        asm!(
+                            $text,
+                            $(inout(zmm_reg) *$x,)*
+                            options(pure, nomem, nostack, preserves_flags),
+                        );
+                    }
+                })*
+                _ => {}
+            }
+            values
+        }
+    )*};
+}
+
+in_step! {
+    in_step_f32: __m512, ["/* {} {} {} {} {} {} */" a b c d e f, "/* {} {} {} {} {} {} {} {} */" a b c d e f g h];
+    in_step_f64: __m512d, ["/* {} {} */" a b, "/* {} {} {} {} */" a b c d];
+    in_step_u64: __m512i, ["/* {} {} {} {} {} {} {} {} {} {} {} {} */" a b c d e f g h i j k l];
 }
 
 /// Methods that are one intrinsic expression each.
@@ -161,9 +172,19 @@ impl Simd for Avx512 {
         a
     }
     #[inline(always)]
-    fn all_at_once(self, values: [__m512i; 12]) -> [__m512i; 12] {
+    fn in_step_f32<const N: usize>(self, values: [__m512; N]) -> [__m512; N] {
         // SAFETY: as for the other intrinsics.
-        unsafe { all_at_once(values) }
+        unsafe { in_step_f32(values) }
+    }
+    #[inline(always)]
+    fn in_step_f64<const N: usize>(self, values: [__m512d; N]) -> [__m512d; N] {
+        // SAFETY: as for the other intrinsics.
+        unsafe { in_step_f64(values) }
+    }
+    #[inline(always)]
+    fn in_step_u64<const N: usize>(self, values: [__m512i; N]) -> [__m512i; N] {
+        // SAFETY: as for the other intrinsics.
+        unsafe { in_step_u64(values) }
     }
     #[inline(always)]
     fn load_f32(self, from: &[f32]) -> __m512 {

@@ -209,6 +209,13 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn max_f32(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `a * b + c`, rounded once.
     fn mul_add_f32(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
+    /// The same values, none of which is used before all have been computed. Compilers like to
+    /// finish one chain of operations before they begin the next, and the processor then waits;
+    /// where it pays, this holds them back for the numbers of values that kernels have.
+    #[inline(always)]
+    fn in_step_f32<const N: usize>(self, values: [Self::F32; N]) -> [Self::F32; N] {
+        values
+    }
     /// The bits of `a`.
     fn bits_f32(self, a: Self::F32) -> Self::U32;
     /// The floats with bits `a`.
@@ -287,9 +294,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn block_numbers(self) -> Self::U64;
     /// Of each 128 bits the low halves `a0 b0` of all groups, then the high halves `a1 b1`.
     fn interleave_u64(self, a: Self::U64, b: Self::U64) -> (Self::U64, Self::U64);
-    /// The same values, none of which the compiler uses before it has all of them.
+    /// [`Simd::in_step_f32`] of 64-bit integers.
     #[inline(always)]
-    fn all_at_once(self, values: [Self::U64; 12]) -> [Self::U64; 12] {
+    fn in_step_u64<const N: usize>(self, values: [Self::U64; N]) -> [Self::U64; N] {
         values
     }
     /// The same bits as 32-bit lanes, low half first.
@@ -313,6 +320,11 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn max_f64(self, a: Self::F64, b: Self::F64) -> Self::F64;
     /// `a * b + c`, rounded once.
     fn mul_add_f64(self, a: Self::F64, b: Self::F64, c: Self::F64) -> Self::F64;
+    /// [`Simd::in_step_f32`] of f64.
+    #[inline(always)]
+    fn in_step_f64<const N: usize>(self, values: [Self::F64; N]) -> [Self::F64; N] {
+        values
+    }
     /// The bits of `a`.
     fn bits_f64(self, a: Self::F64) -> Self::U64;
     /// The floats with bits `a`.

@@ -166,18 +166,22 @@ fn single<E: Store<Lane = f32>>(
         Distribution::Uniform { low, high } => {
             let bounds = uniform::support(format, low, high);
             let compute = uniform::support(DType::F32.format(), low, high);
-            draw(UniformF32::new(low, high, compute), bounds, key, block, out, exec)
+            let sampler = UniformF32::new(low, high, compute);
+            // float32 values stay inside by their scale, unless no number lies inside.
+            let hold = E::DTYPE != DType::F32 || compute.low == compute.high;
+            draw(sampler, hold.then_some(bounds), key, block, out, exec)
         }
         Distribution::Normal { mean, stddev } => {
             let sampler = NormalF32 { mean: mean as f32, stddev: stddev as f32 };
             let finite = Bounds { low: -format.max(), high: format.max() };
-            draw(sampler, finite, key, block, out, exec)
+            draw(sampler, finite.needed_by(sampler.range()), key, block, out, exec)
         }
         Distribution::TruncatedNormal { mean, stddev, lower, upper }
             if (lower, upper) == (-TWO_SIGMA, TWO_SIGMA) =>
         {
             let bounds = support(format, mean, stddev, lower, upper);
-            draw(TruncatedNormalF32::new(mean, stddev), bounds, key, block, out, exec)
+            let sampler = TruncatedNormalF32::new(mean, stddev);
+            draw(sampler, bounds.needed_by(sampler.range()), key, block, out, exec)
         }
         Distribution::TruncatedNormal { mean, stddev, lower, upper } => {
             let interval = TruncatedInterval { mean, stddev, lower, upper };
@@ -200,16 +204,18 @@ fn double(
     match distribution {
         Distribution::Uniform { low, high } => {
             let bounds = uniform::support(format, low, high);
-            draw(UniformF64::new(low, high, bounds), bounds, key, block, out, exec)
+            let hold = bounds.low == bounds.high;
+            let sampler = UniformF64::new(low, high, bounds);
+            draw(sampler, hold.then_some(bounds), key, block, out, exec)
         }
         Distribution::Normal { mean, stddev } => {
-            draw(NormalF64 { mean, stddev }, Bounds::NONE, key, block, out, exec)
+            draw(NormalF64 { mean, stddev }, None, key, block, out, exec)
         }
         Distribution::TruncatedNormal { mean, stddev, lower, upper }
             if (lower, upper) == (-TWO_SIGMA, TWO_SIGMA) =>
         {
             let bounds = support(format, mean, stddev, lower, upper);
-            draw(TruncatedNormalF64 { mean, stddev }, bounds, key, block, out, exec)
+            draw(TruncatedNormalF64 { mean, stddev }, Some(bounds), key, block, out, exec)
         }
         Distribution::TruncatedNormal { mean, stddev, lower, upper } => {
             let interval = TruncatedInterval { mean, stddev, lower, upper };
@@ -220,17 +226,15 @@ fn double(
     }
 }
 
-/// Values of `sampler`, held within `bounds` where they would not stay there of themselves.
 fn draw<E: Store>(
     sampler: impl Sampler<E::Lane>,
-    bounds: Bounds,
+    bounds: Option<Bounds>,
     key: Key,
     block: &Block,
     out: ArrayViewMutD<'_, MaybeUninit<E>>,
     exec: &Exec<'_>,
 ) -> Result<(), Error> {
     let purpose = Purpose { draw: key.draw, attempt: 0 };
-    let bounds = (!sampler.range().lie_within(bounds)).then_some(bounds);
     fill_block(block, out, exec, |first, to| {
         fill(sampler, key.seed, purpose, bounds, first, to);
     })
