@@ -121,6 +121,35 @@ def test_workspace_is_a_share_of_the_output(
     assert 0 < more <= share * output + (8 << 20)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the size from /proc")
+@pytest.mark.parametrize("stream", ["philox", "numpy"])
+@pytest.mark.parametrize("shape", ["(3000, 3000)", "(2000000, 4)", "(60, 200000)"])
+def test_workspace_that_cannot_be_had_is_a_memory_error(shape: str, stream: str) -> None:
+    printed = run(
+        f"""
+        import resource
+        import numpy as np
+        from seedbed import initializers
+        initializer = initializers.Orthogonal(seed=1, stream="{stream}")
+        initializer((600, 600))
+        out = np.full({shape}, 7, np.float32)
+        with open("/proc/self/statm") as sizes:
+            size = int(sizes.read().split()[0]) * resource.getpagesize()
+        resource.setrlimit(resource.RLIMIT_AS, (size + (4 << 20), resource.RLIM_INFINITY))
+        try:
+            initializer({shape}, out=out)
+            refused = False
+        except MemoryError:
+            refused = True
+        resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
+        print(refused and (out == 7).all())
+        assert np.isfinite(initializer({shape}, out=out)).all()
+        """,
+        SEEDBED_NUM_THREADS="2",
+    )
+    assert printed == "True"
+
+
 @pytest.mark.parametrize("threads", ["1", "2"])
 @pytest.mark.parametrize("stream", ["philox", "numpy"])
 @pytest.mark.parametrize("shape", ["(9000, 9000)", "(300000, 500)"])
