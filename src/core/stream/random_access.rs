@@ -8,9 +8,15 @@ use crate::block::{Block, Run};
 use crate::error::Error;
 use crate::parallel::Exec;
 
-/// Bytes of the output that a thread fills before it takes the next part: whole pages, small
-/// enough to share the work evenly and to stop soon, large enough to make handing out free.
-const PART_BYTES: usize = 1 << 20;
+/// Most bytes of the output that a thread fills before it takes the next part: a huge page, so
+/// that no two threads wait for the same one, and still a part that is done within milliseconds.
+const LARGEST_PART: usize = 2 << 20;
+
+/// Parts that each thread gets at least, so that one held up elsewhere does not hold up all.
+const SHARES: usize = 4;
+
+/// Bytes of a page: where parts of memory that begins with one are cut.
+const PAGE: usize = 4096;
 
 /// Elements drawn at once when they do not land side by side.
 const SCRATCH: usize = 4096;
@@ -27,7 +33,8 @@ pub(super) fn fill_block<E: Copy + Send + Sync>(
     exec: &Exec<'_>,
     fill_run: impl Fn(u64, &mut [MaybeUninit<E>]) + Sync,
 ) -> Result<(), Error> {
-    let part = PART_BYTES / size_of::<E>();
+    let share = out.len() * size_of::<E>() / (SHARES * exec.threads());
+    let part = share.next_multiple_of(PAGE).clamp(PAGE, LARGEST_PART) / size_of::<E>();
     if let Some(out) = out.as_slice_mut() {
         let parts = out.chunks_mut(part).enumerate();
         return exec.for_each(
