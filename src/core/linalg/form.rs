@@ -304,7 +304,14 @@ fn by_rows<T: Real, O: Copy + Send>(
     let width = panel.width;
     let y = &mut scratch.y;
     let c = &mut scratch.c[..reflectors.padded * width];
-    set_identity(c, width, 0, panel);
+    exec.for_each(
+        cut_rows(c, width, 0, RC),
+        || (),
+        |(), (row, c)| {
+            set_identity(c, width, row, panel);
+            Ok(())
+        },
+    )?;
     start(reflectors, s, y);
     for j in (0..=s).rev() {
         let first = reflectors.panels[j].first;
