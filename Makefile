@@ -41,7 +41,7 @@ check: $(VENV)/.installed-test
 
 bench: $(VENV)/.installed-test
 	cargo bench --workspace --locked
-	$(BIN)/python benches/python/initializers.py
+	$(BIN)/python benches/python/initializers.py --chart docs/speed.svg
 	$(BIN)/python benches/python/calls.py
 	$(BIN)/python benches/python/checkpoint.py
 	$(BIN)/python benches/python/stream_numpy.py
