@@ -5,9 +5,17 @@
 ml_dtypes, and no framework.
 """
 
+try:
+    # Reads the environment, and so comes first.
+    from seedbed._core import __version__, get_num_threads, set_num_threads
+except ValueError as error:
+    from seedbed._refusal import end_command
+
+    end_command(error)
+    raise
+
 from seedbed import initializers, random
 from seedbed._config import show_config
-from seedbed._core import __version__, get_num_threads, set_num_threads
 from seedbed._selfcheck import selfcheck
 from seedbed._streams import get_stream, set_stream, use_stream
 

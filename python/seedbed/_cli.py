@@ -5,8 +5,9 @@ Method: argparse; `_spec` reads, `_checkpoint` writes, this file only talks to t
 Consumes: nothing at import beyond the standard library and seedbed; rich only for a progress bar on
 a terminal.
 Promises: exit code 0 when done, 1 when the work failed or was interrupted, 2 when the arguments or
-the specification are wrong; one line on standard error says why, never a traceback. Standard output
-carries only what was asked for (the table of `--dry-run`, help, the version).
+the specification are wrong (or the environment: `_refusal` says so before this file is imported);
+one line on standard error says why, never a traceback. Standard output carries only what was asked
+for (the table of `--dry-run`, help, the version).
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import signal
 import stat
 import subprocess
 import sys
+import sysconfig
 import time
 import tomllib
 from pathlib import Path
@@ -460,3 +461,50 @@ def test_every_initializer_in_small_chunks_is_the_direct_call(
         write_checkpoint(str(path), specification.tensors, {}, chunk_bytes=chunk_bytes)
         data = path.read_bytes()
         assert data[8 + int.from_bytes(data[:8], "little") :] == expected.tobytes()
+
+
+SCRIPT = Path(sysconfig.get_path("scripts")) / "seedbed"
+
+
+@pytest.mark.parametrize("command", [COMMAND, [sys.executable, "-Imseedbed"], [str(SCRIPT)]])
+@pytest.mark.parametrize("arguments", [["--version"], ["init", str(TINY), "--dry-run"]])
+@pytest.mark.parametrize(
+    ("variable", "message"),
+    [
+        ("SEEDBED_NUM_THREADS", "must be an integer from 1 to 1024. Received: SEEDBED_NUM_THREADS"),
+        ("SEEDBED_ISA", "must be available on this machine: scalar"),
+    ],
+)
+def test_a_wrong_environment_is_one_line(
+    command: list[str], arguments: list[str], variable: str, message: str
+) -> None:
+    ended = subprocess.run(
+        [*command, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env={**os.environ, variable: "none"},
+    )
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert ended.stderr.startswith(f"seedbed: error: `{variable}` {message}")
+    assert ended.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("module", [None, "seedbed_user", "program"])
+def test_other_programs_see_an_exception(tmp_path: Path, module: str | None) -> None:
+    # A module whose package imports seedbed is looked for as the command's is.
+    (tmp_path / "seedbed_user").mkdir()
+    (tmp_path / "seedbed_user" / "__init__.py").write_text("import seedbed\n")
+    (tmp_path / "seedbed_user" / "__main__.py").write_text("")
+    (tmp_path / "program.py").write_text("import seedbed\n")
+    start = ["-c", "import seedbed"] if module is None else ["-m", module, "seedbed"]
+    ended = subprocess.run(
+        [sys.executable, *start],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        cwd=tmp_path,
+        env={**os.environ, "SEEDBED_ISA": "none"},
+    )
+    assert ended.returncode == 1
+    assert "ValueError: `SEEDBED_ISA` must be available on this machine" in ended.stderr
