@@ -60,20 +60,12 @@ macro_rules! in_step {
 }
 
 in_step! {
-    in_step_f32: __m512, ["/* {} {} {} {} {} {} */" a b c d e f, "/* {} {} {} {} {} {} {} {} */" a b c d e f g h];
+    in_step_f32: __m512, [
+        "/* {} {} {} {} {} {} */" a b c d e f,
+        "/* {} {} {} {} {} {} {} {} */" a b c d e f g h
+    ];
     in_step_f64: __m512d, ["/* {} {} */" a b, "/* {} {} {} {} */" a b c d];
     in_step_u64: __m512i, ["/* {} {} {} {} {} {} {} {} {} {} {} {} */" a b c d e f g h i j k l];
-}
-
-/// Methods that are one intrinsic expression each.
-macro_rules! intrinsics {
-    ($($name:ident($($arg:ident: $t:ident),*) -> $r:ident => $value:expr;)*) => {$(
-        #[inline(always)]
-        fn $name(self, $($arg: Self::$t),*) -> Self::$r {
-            // SAFETY: `self` proves that the processor has AVX-512 F, VL, DQ and BW, and F16C; nothing touches memory.
-            unsafe { $value }
-        }
-    )*};
 }
 
 /// Shifts of all lanes by a constant.
@@ -147,25 +139,11 @@ impl Simd for Avx512 {
         shr_u64(U64) => _mm512_srl_epi64;
     }
 
-    #[inline(always)]
-    fn splat_f32(self, x: f32) -> __m512 {
-        // SAFETY: as for the other intrinsics.
-        unsafe { _mm512_set1_ps(x) }
-    }
-    #[inline(always)]
-    fn splat_u32(self, x: u32) -> __m512i {
-        // SAFETY: as for the other intrinsics.
-        unsafe { _mm512_set1_epi32(x as i32) }
-    }
-    #[inline(always)]
-    fn splat_f64(self, x: f64) -> __m512d {
-        // SAFETY: as for the other intrinsics.
-        unsafe { _mm512_set1_pd(x) }
-    }
-    #[inline(always)]
-    fn splat_u64(self, x: u64) -> __m512i {
-        // SAFETY: as for the other intrinsics.
-        unsafe { _mm512_set1_epi64(x as i64) }
+    splats! {
+        splat_f32(x: f32) -> F32 => _mm512_set1_ps(x);
+        splat_u32(x: u32) -> U32 => _mm512_set1_epi32(x as i32);
+        splat_f64(x: f64) -> F64 => _mm512_set1_pd(x);
+        splat_u64(x: u64) -> U64 => _mm512_set1_epi64(x as i64);
     }
     #[inline(always)]
     fn u64_as_u32(self, a: __m512i) -> __m512i {
@@ -186,29 +164,9 @@ impl Simd for Avx512 {
         // SAFETY: as for the other intrinsics.
         unsafe { in_step_u64(values) }
     }
-    #[inline(always)]
-    fn load_f32(self, from: &[f32]) -> __m512 {
-        let from = &from[..Self::LANES];
-        // SAFETY: `from` has as many elements as are read; alignment is not needed.
-        unsafe { _mm512_loadu_ps(from.as_ptr()) }
-    }
-    #[inline(always)]
-    fn store_f32(self, a: __m512, to: &mut [MaybeUninit<f32>]) {
-        let to = &mut to[..Self::LANES];
-        // SAFETY: `to` has as many elements as are written; alignment is not needed.
-        unsafe { _mm512_storeu_ps(to.as_mut_ptr().cast(), a) }
-    }
-    #[inline(always)]
-    fn load_f64(self, from: &[f64]) -> __m512d {
-        let from = &from[..Self::LANES / 2];
-        // SAFETY: `from` has as many elements as are read; alignment is not needed.
-        unsafe { _mm512_loadu_pd(from.as_ptr()) }
-    }
-    #[inline(always)]
-    fn store_f64(self, a: __m512d, to: &mut [MaybeUninit<f64>]) {
-        let to = &mut to[..Self::LANES / 2];
-        // SAFETY: `to` has as many elements as are written; alignment is not needed.
-        unsafe { _mm512_storeu_pd(to.as_mut_ptr().cast(), a) }
+    loads_and_stores! {
+        load_f32, store_f32(f32 as F32, Self::LANES) => _mm512_loadu_ps, _mm512_storeu_ps;
+        load_f64, store_f64(f64 as F64, Self::LANES / 2) => _mm512_loadu_pd, _mm512_storeu_pd;
     }
 
     #[inline(always)]

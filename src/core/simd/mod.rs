@@ -14,6 +14,9 @@ use std::sync::OnceLock;
 
 use crate::error::Error;
 
+#[macro_use]
+mod intrinsics;
+
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]

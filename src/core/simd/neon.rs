@@ -28,17 +28,6 @@ pub(super) fn run<K: Kernel>(simd: Neon, kernel: K) -> K::Output {
     unsafe { enabled(simd, kernel) }
 }
 
-/// Methods that are one intrinsic expression each.
-macro_rules! intrinsics {
-    ($($name:ident($($arg:ident: $t:ident),*) -> $r:ident => $value:expr;)*) => {$(
-        #[inline(always)]
-        fn $name(self, $($arg: Self::$t),*) -> Self::$r {
-            // SAFETY: `self` proves that the processor has NEON; nothing touches memory.
-            unsafe { $value }
-        }
-    )*};
-}
-
 /// Shifts of all lanes by a constant, which becomes the instruction's; to the right if negative.
 macro_rules! shifts {
     ($($name:ident($t:ident) => $intrinsic:ident by $splat:ident($count:expr);)*) => {$(
@@ -130,50 +119,16 @@ impl Simd for Neon {
         }
     }
 
-    #[inline(always)]
-    fn splat_f32(self, x: f32) -> float32x4_t {
-        // SAFETY: as for the other intrinsics.
-        unsafe { vdupq_n_f32(x) }
-    }
-    #[inline(always)]
-    fn splat_u32(self, x: u32) -> uint32x4_t {
-        // SAFETY: as for the other intrinsics.
-        unsafe { vdupq_n_u32(x) }
-    }
-    #[inline(always)]
-    fn splat_f64(self, x: f64) -> float64x2_t {
-        // SAFETY: as for the other intrinsics.
-        unsafe { vdupq_n_f64(x) }
-    }
-    #[inline(always)]
-    fn splat_u64(self, x: u64) -> uint64x2_t {
-        // SAFETY: as for the other intrinsics.
-        unsafe { vdupq_n_u64(x) }
+    splats! {
+        splat_f32(x: f32) -> F32 => vdupq_n_f32(x);
+        splat_u32(x: u32) -> U32 => vdupq_n_u32(x);
+        splat_f64(x: f64) -> F64 => vdupq_n_f64(x);
+        splat_u64(x: u64) -> U64 => vdupq_n_u64(x);
     }
 
-    #[inline(always)]
-    fn load_f32(self, from: &[f32]) -> float32x4_t {
-        let from = &from[..Self::LANES];
-        // SAFETY: `from` has as many elements as are read; alignment is not needed.
-        unsafe { vld1q_f32(from.as_ptr()) }
-    }
-    #[inline(always)]
-    fn store_f32(self, a: float32x4_t, to: &mut [MaybeUninit<f32>]) {
-        let to = &mut to[..Self::LANES];
-        // SAFETY: `to` has as many elements as are written; alignment is not needed.
-        unsafe { vst1q_f32(to.as_mut_ptr().cast(), a) }
-    }
-    #[inline(always)]
-    fn load_f64(self, from: &[f64]) -> float64x2_t {
-        let from = &from[..Self::LANES / 2];
-        // SAFETY: `from` has as many elements as are read; alignment is not needed.
-        unsafe { vld1q_f64(from.as_ptr()) }
-    }
-    #[inline(always)]
-    fn store_f64(self, a: float64x2_t, to: &mut [MaybeUninit<f64>]) {
-        let to = &mut to[..Self::LANES / 2];
-        // SAFETY: `to` has as many elements as are written; alignment is not needed.
-        unsafe { vst1q_f64(to.as_mut_ptr().cast(), a) }
+    loads_and_stores! {
+        load_f32, store_f32(f32 as F32, Self::LANES) => vld1q_f32, vst1q_f32;
+        load_f64, store_f64(f64 as F64, Self::LANES / 2) => vld1q_f64, vst1q_f64;
     }
 
     #[inline(always)]

@@ -1,0 +1,42 @@
+//! What the files of instruction sets have in common: methods that are one intrinsic each.
+
+/// Methods that are one expression of intrinsics.
+macro_rules! intrinsics {
+    ($($name:ident($($arg:ident: $t:ident),*) -> $r:ident => $value:expr;)*) => {$(
+        #[inline(always)]
+        fn $name(self, $($arg: Self::$t),*) -> Self::$r {
+            // SAFETY: `self` proves that the processor has the instruction set; nothing touches
+            // memory.
+            unsafe { $value }
+        }
+    )*};
+}
+
+/// Methods that spread a number to all lanes.
+macro_rules! splats {
+    ($($name:ident($x:ident: $number:ty) -> $r:ident => $value:expr;)*) => {$(
+        #[inline(always)]
+        fn $name(self, $x: $number) -> Self::$r {
+            // SAFETY: as for the other intrinsics.
+            unsafe { $value }
+        }
+    )*};
+}
+
+/// Methods that read and write vectors of `$len` numbers.
+macro_rules! loads_and_stores {
+    ($($load:ident, $store:ident($number:ty as $v:ident, $len:expr) => $read:ident, $write:ident;)*) => {$(
+        #[inline(always)]
+        fn $load(self, from: &[$number]) -> Self::$v {
+            let from = &from[..$len];
+            // SAFETY: `from` has as many elements as are read; alignment is not needed.
+            unsafe { $read(from.as_ptr()) }
+        }
+        #[inline(always)]
+        fn $store(self, a: Self::$v, to: &mut [MaybeUninit<$number>]) {
+            let to = &mut to[..$len];
+            // SAFETY: `to` has as many elements as are written; alignment is not needed.
+            unsafe { $write(to.as_mut_ptr().cast(), a) }
+        }
+    )*};
+}
