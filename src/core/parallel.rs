@@ -3,9 +3,15 @@
 //! Work is a list of independent tasks handed out in order, one at a time, to the calling thread
 //! and the pool's. Handing out small tasks rather than fixed ranges keeps every thread busy when
 //! another program holds a core. Which thread runs which task never changes a result.
+//!
+//! The pool is rayon's, whose scope lends helpers the caller's data without unsafe code. A scope
+//! ends when every helper has taken its job, also one that is busy with a call of another thread:
+//! such a helper looks between two tasks whether calls wait for no more than that, and lets them go
+//! without it. So a call, and what is to stop it, waits for one task of others at most.
 
+use std::cell::Cell;
 use std::num::NonZero;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use crate::error::Error;
@@ -16,6 +22,8 @@ use crate::simd;
 pub struct Pool {
     threads: NonZero<usize>,
     helpers: Option<rayon::ThreadPool>,
+    /// How many calls have no task left to start and wait for every helper to pass by.
+    waiting: AtomicUsize,
 }
 
 impl Pool {
@@ -34,7 +42,7 @@ impl Pool {
                     .map_err(|_| Error::OutOfMemory { bytes: 0 })?,
             ),
         };
-        Ok(Self { threads, helpers })
+        Ok(Self { threads, helpers, waiting: AtomicUsize::new(0) })
     }
 
     /// How many threads work on a call, the calling one included.
@@ -105,20 +113,69 @@ impl<'a> Exec<'a> {
                 }
             }
         };
-        match self.pool.and_then(|pool| pool.helpers.as_ref()) {
+        match self.pool.and_then(|pool| Some((pool, pool.helpers.as_ref()?))) {
             None => drain(self.stop),
-            Some(helpers) => {
-                let drain = &drain;
-                let stop = self.stop;
-                helpers.in_place_scope(|scope| {
-                    for _ in 0..helpers.current_num_threads() {
-                        scope.spawn(|_| drain(&|| false));
+            Some((pool, helpers)) => {
+                let make_way = || {
+                    if pool.waiting.load(Ordering::Relaxed) > 0 {
+                        rayon::yield_local();
                     }
-                    drain(stop);
+                    false
+                };
+                let mut waiting = None;
+                helpers.in_place_scope(|scope| {
+                    // One job for each helper, in a queue of its own.
+                    scope.spawn_broadcast(|_, _| {
+                        // Taken up between two tasks of another call: that one goes first. The
+                        // caller is at work or done, and needs nobody.
+                        if let Some(_busy) = Busy::unless_already() {
+                            drain(&make_way);
+                        }
+                    });
+                    drain(self.stop);
+                    waiting = Some(Waiting::among(&pool.waiting));
                 });
+                drop(waiting);
             }
         }
         failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    }
+}
+
+thread_local! {
+    /// Whether this thread, one of a pool's, is in the middle of a call.
+    static BUSY: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Marks its thread as busy while it lives.
+struct Busy;
+
+impl Busy {
+    fn unless_already() -> Option<Self> {
+        // Made, and so dropped, only if the thread was not busy.
+        (!BUSY.replace(true)).then(|| Self)
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        BUSY.set(false);
+    }
+}
+
+/// Counts a call among those that wait while it lives.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn among(count: &'a AtomicUsize) -> Self {
+        count.fetch_add(1, Ordering::Relaxed);
+        Self(count)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -151,6 +208,64 @@ mod tests {
                 .unwrap();
             assert!(out.iter().all(|&x| x == 1));
         }
+    }
+
+    #[test]
+    fn threads_are_busy_once() {
+        let busy = Busy::unless_already();
+        assert!(busy.is_some());
+        assert!(Busy::unless_already().is_none());
+        assert!(Busy::unless_already().is_none());
+        drop(busy);
+        assert!(Busy::unless_already().is_some());
+        assert!(Busy::unless_already().is_some());
+    }
+
+    #[test]
+    fn helpers_busy_with_one_call_keep_no_other_waiting() {
+        let pool = Pool::new(NonZero::new(3).unwrap()).unwrap();
+        let others = AtomicUsize::new(0);
+        let started = std::sync::Barrier::new(4);
+        std::thread::scope(|scope| {
+            // Takes all three threads until the calls below are over.
+            scope.spawn(|| {
+                let long = |first: &mut bool, _| {
+                    if std::mem::take(first) {
+                        started.wait();
+                    }
+                    std::thread::sleep(std::time::Duration::from_millis(1));
+                    Ok(())
+                };
+                let tasks = std::iter::repeat(()).take_while(|()| {
+                    // Ends by itself, too, if the calls below have to wait for it.
+                    let asked = others.fetch_add(1, Ordering::Relaxed);
+                    asked < 3000
+                });
+                Exec::new(Some(&pool), &|| false).for_each(tasks, || true, long).unwrap();
+            });
+            started.wait();
+            let before = others.load(Ordering::Relaxed);
+            for interrupted in [false, true] {
+                let done = AtomicUsize::new(0);
+                let short = |_: &mut (), _| {
+                    done.fetch_add(1, Ordering::Relaxed);
+                    Ok(())
+                };
+                let stop = || interrupted;
+                let result = Exec::new(Some(&pool), &stop).for_each(0..50, || (), short);
+                assert_eq!(result.is_err(), interrupted);
+                assert_eq!(done.into_inner(), if interrupted { 0 } else { 50 });
+            }
+            let waited = others.fetch_add(1 << 20, Ordering::Relaxed) - before;
+            assert!(waited < 1000, "{waited} tasks of the other call");
+        });
+        // Helpers that have refused a job take the next one.
+        let all = std::sync::Barrier::new(3);
+        let meet = |_: &mut (), _| {
+            all.wait();
+            Ok(())
+        };
+        Exec::new(Some(&pool), &|| false).for_each(0..3, || (), meet).unwrap();
     }
 
     #[test]

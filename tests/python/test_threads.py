@@ -152,6 +152,158 @@ def test_other_python_threads_run_meanwhile() -> None:
     assert int(printed) > 3
 
 
+@pytest.mark.parametrize("stream", ["philox", "numpy"])
+def test_fills_of_many_threads_of_every_size(stream: str) -> None:
+    """Helpers that are busy with one call turn to others, whose tasks may wait for each other."""
+    printed = run(
+        f"""
+        import threading
+        import numpy as np
+        import seedbed
+        from seedbed import initializers, random
+        calls = [lambda n=n, f=f: f((n,), seed=2, stream="{stream}").tobytes()
+                 for n in (1 << 18, 1 << 19, 3000001)
+                 for f in (random.uniform, random.normal, random.truncated_normal)]
+        calls.append(lambda: initializers.Orthogonal(seed=2)((700, 500)).tobytes())
+        seedbed.set_num_threads(1)
+        want = [call() for call in calls]
+        seedbed.set_num_threads(3)
+        wrong = []
+        start = threading.Barrier(6)
+        def work(first):
+            start.wait()
+            for i in range(first, first + len(calls)):
+                if calls[i % len(calls)]() != want[i % len(calls)]:
+                    wrong.append(i)
+        threads = [threading.Thread(target=work, args=(i,)) for i in range(6)]
+        for thread in threads: thread.start()
+        for thread in threads: thread.join()
+        print(wrong)
+        """
+    )
+    assert printed == "[]"
+
+
+BESIDE = """
+    import os, signal, threading, time
+    import ml_dtypes, numpy as np
+    from seedbed import random
+    short = np.empty(1 << 20, np.float32)
+    random.normal(short.shape, seed=1, out=short)
+    class Enough(Exception): pass
+    def enough(number, frame):
+        raise Enough
+    signal.signal(signal.SIGINT, enough)
+    ended = []
+    def fill():
+        # Seconds of work, and no more memory than is reached until the process ends.
+        random.truncated_normal((1 << 32,), dtype="float8_e5m2", seed=1)
+        ended.append(True)
+    threading.Thread(target=fill, daemon=True).start()
+    time.sleep(0.2)
+"""
+
+
+@pytest.mark.parametrize("threads", ["2", "4"])
+def test_a_long_fill_keeps_no_short_one_waiting(threads: str) -> None:
+    printed = run(
+        textwrap.dedent(BESIDE)
+        + textwrap.dedent(
+            """
+            for _ in range(5):
+                random.normal(short.shape, seed=1, out=short)
+            print(ended, flush=True)
+            os._exit(0)
+            """
+        ),
+        SEEDBED_NUM_THREADS=threads,
+    )
+    assert printed == "[]"
+
+
+@pytest.mark.parametrize("threads", ["2", "4"])
+def test_ctrl_c_stops_a_fill_beside_a_longer_one(threads: str) -> None:
+    printed = run(
+        textwrap.dedent(BESIDE)
+        + textwrap.dedent(
+            """
+            sent = []
+            def interrupt():
+                time.sleep(0.1)
+                sent.append(time.perf_counter())
+                os.kill(os.getpid(), signal.SIGINT)
+            threading.Thread(target=interrupt, daemon=True).start()
+            try:
+                random.normal((1 << 31,), dtype="float8_e5m2", seed=1)
+                print("finished", flush=True)
+            except Enough:
+                late = time.perf_counter() - sent[0]
+                print(late if not ended else "the other one ended", flush=True)
+            os._exit(0)
+            """
+        ),
+        SEEDBED_NUM_THREADS=threads,
+    )
+    # As below.
+    assert float(printed) < 1.0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
+def test_idle_pools_use_no_processor() -> None:
+    printed = run(
+        """
+        import os, time
+        import seedbed
+        from seedbed import random
+        seedbed.set_num_threads(4)
+        for stream in ("philox", "numpy"):
+            random.normal((1 << 20,), seed=1, stream=stream)
+            time.sleep(0.02)  # until all have gone to sleep
+            before = time.process_time()
+            time.sleep(0.3)
+            print(time.process_time() - before)
+        assert len(os.listdir("/proc/self/task")) >= 4
+        """
+    )
+    # A thread that spins would use 0.3 s, or its share of a busy machine.
+    assert max(map(float, printed.split())) < 0.01
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
+def test_pools_follow_the_number_asked_for() -> None:
+    """A pool of another size takes the place of the old one, whose threads end."""
+    printed = run(
+        """
+        import os, time
+        import seedbed
+        from seedbed import random
+        def helpers():
+            names = []
+            for task in os.listdir("/proc/self/task"):
+                try:
+                    with open(f"/proc/self/task/{task}/comm") as comm:
+                        names.append(comm.read())
+                except OSError:
+                    pass  # ended meanwhile
+            return sum(name.startswith("seedbed-") for name in names)
+        for threads in (5, 2, 3, 1, 4):
+            seedbed.set_num_threads(threads)
+            random.normal((1000, 1000), seed=1)
+            waited = time.monotonic()
+            while helpers() != threads - 1 and time.monotonic() - waited < 20:
+                time.sleep(0.01)
+            print(helpers())
+        if os.fork() == 0:
+            inherited = helpers()
+            random.normal((1000, 1000), seed=1)
+            print(inherited, helpers(), flush=True)
+            os._exit(0)
+        os.wait()
+        """
+    )
+    assert printed.split() == ["4", "1", "2", "0", "3", "0", "3"]
+
+
 @pytest.mark.parametrize("threads", ["1", "2"])
 def test_ctrl_c_stops_a_fill(threads: str) -> None:
     # Pages that are not reached are never touched: interrupted soon, the array stays small.
