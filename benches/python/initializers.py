@@ -251,8 +251,7 @@ def main() -> None:
         found = in_process([*size, "--only", backend])
         show(f"{title}, Keras on {name} (share of seedbed's new array)", found, NEW)
         for distribution, row in found.items():
-            key = f"Keras on {name}"
-            rates[distribution][key] = rates[distribution][NEW] * row[key] / row[NEW]
+            rates[distribution][f"Keras on {name}"] = row[f"Keras on {name}"]
     for isa in reversed(seedbed._core.available_isas()):
         alone = in_process([*size, "--only", "alone"], SEEDBED_ISA=isa)
         show(
