@@ -177,7 +177,7 @@ def chart(rates: dict[str, dict[str, float]], caption: str, path: Path) -> None:
     import matplotlib
 
     matplotlib.use("svg")
-    matplotlib.rcParams["svg.hashsalt"] = "seedbed"
+    matplotlib.rcParams |= {"svg.hashsalt": "seedbed", "svg.fonttype": "none"}
     import matplotlib.pyplot as plt
 
     figure, panels = plt.subplots(
