@@ -45,7 +45,7 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python benches/python/calls.py
 	$(BIN)/python benches/python/checkpoint.py
 	$(BIN)/python benches/python/stream_numpy.py
-	$(BIN)/python benches/python/orthogonal.py
+	$(BIN)/python benches/python/orthogonal.py --chart docs/orthogonal.svg
 
 # The core's tests, and those of Python that lend memory, under AddressSanitizer. Its runtimes come
 # with Rust and with the C compiler; its flag is not stable yet. Allocations of impossible sizes are

@@ -1,6 +1,7 @@
 """Orthogonal: seedbed against torch, SciPy, Keras on every backend installed, and matrix products.
 
     python benches/python/orthogonal.py [--dtype float32 float64] [--largest 8192] [--rounds 5]
+        [--chart docs/orthogonal.svg]
 
 Milliseconds into memory that is there already, medians; what takes a second or more is timed once,
 after one run that is not counted.
@@ -8,6 +9,7 @@ Each contender is timed alone, after a pause that lets the idle threads of the o
 spinning; Keras on each backend in a process of its own. The product is that of m by n times n by n
 for a matrix of m by n, m >= n: torch's, or NumPy's without torch. Slow contenders get no larger
 matrices than keep the whole at some minutes. The last table is how soon Ctrl-C stops a large one.
+The picture needs matplotlib.
 """
 
 import argparse
@@ -21,6 +23,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import numpy as np
 
@@ -117,8 +120,8 @@ def in_process(*arguments: str) -> str:
     return ran.stdout if ran.returncode == 0 else "{}"
 
 
-def compare(dtype: str, shapes: list[Shape], rounds: int) -> None:
-    """Prints the table of a dtype."""
+def compare(dtype: str, shapes: list[Shape], rounds: int) -> dict[str, dict[str, float]]:
+    """Prints the table of a dtype and returns its seconds by shape and contender."""
     from rich.console import Console
     from rich.table import Column, Table
 
@@ -143,6 +146,34 @@ def compare(dtype: str, shapes: list[Shape], rounds: int) -> None:
         product = f"{row['seedbed'] / row['product']:.2f}"
         table.add_row(f"{m} x {n}", *cells, torch, product)
     Console(width=140).print(table)
+    return times
+
+
+def chart(tables: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
+    """A panel a dtype: milliseconds of every contender by shape, on a logarithmic scale."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    matplotlib.rcParams |= {"svg.hashsalt": "seedbed", "svg.fonttype": "none"}
+    import matplotlib.pyplot as plt
+
+    figure, panels = plt.subplots(len(tables), figsize=(8, 3.6 * len(tables)), squeeze=False)
+    for panel, (dtype, times) in zip(panels[:, 0], tables.items(), strict=True):
+        for name in MOST:
+            points = [(shape, row[name] * 1e3) for shape, row in times.items() if name in row]
+            style = {"color": "#2f6f4f", "linewidth": 2.5} if name == "seedbed" else {}
+            if points:
+                panel.plot(
+                    *zip(*points, strict=True), marker="o", markersize=4, label=name, **style
+                )
+        panel.set_yscale("log")
+        panel.set_ylabel("ms", fontsize=8)
+        panel.set_title(f"Orthogonal, {dtype}", loc="left", fontsize=10)
+        panel.tick_params(labelsize=7)
+        panel.legend(fontsize=7, frameon=False)
+        panel.spines[["top", "right"]].set_visible(False)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
 
 
 def interrupt_times(stream: str) -> list[float]:
@@ -175,6 +206,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--dtype", nargs="+", default=["float32", "float64"])
     parser.add_argument("--largest", type=int, default=8192, help="longest side of square ones")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--chart", type=Path, help="the SVG file to write the picture to")
     parser.add_argument("--keras", help=argparse.SUPPRESS)
     parser.add_argument("--shapes", nargs="*", help=argparse.SUPPRESS)
     parser.add_argument("--interrupt", help=argparse.SUPPRESS)
@@ -192,10 +224,15 @@ def main() -> None:
     if arguments.interrupt:
         print(json.dumps(interrupt_times(arguments.interrupt)))
         return
+    tables = {}
     for dtype in arguments.dtype:
         largest = min(arguments.largest, 8192 if dtype == "float32" else 4096)
         shapes = [shape for shape in SHAPES if shape[0] != shape[1] or shape[0] <= largest]
-        compare(dtype, shapes, arguments.rounds)
+        tables[dtype] = compare(dtype, shapes, arguments.rounds)
+    if arguments.chart and importlib.util.find_spec("matplotlib") is None:
+        print(f"{arguments.chart} is left as it is: matplotlib is not installed")
+    elif arguments.chart:
+        chart(tables, arguments.chart)
     for stream in ("philox", "numpy"):
         taken = json.loads(in_process("--interrupt", stream)) or [float("nan")]
         print(
