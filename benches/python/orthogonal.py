@@ -161,11 +161,9 @@ def chart(tables: dict[str, dict[str, dict[str, float]]], path: Path) -> None:
     for panel, (dtype, times) in zip(panels[:, 0], tables.items(), strict=True):
         for name in MOST:
             points = [(shape, row[name] * 1e3) for shape, row in times.items() if name in row]
-            style = {"color": "#2f6f4f", "linewidth": 2.5} if name == "seedbed" else {}
+            style = {"color": "#2f6f4f", "s": 60} if name == "seedbed" else {"s": 25}
             if points:
-                panel.plot(
-                    *zip(*points, strict=True), marker="o", markersize=4, label=name, **style
-                )
+                panel.scatter(*zip(*points, strict=True), label=name, **style)
         panel.set_yscale("log")
         panel.set_ylabel("ms", fontsize=8)
         panel.set_title(f"Orthogonal, {dtype}", loc="left", fontsize=10)
