@@ -30,17 +30,6 @@ pub(super) fn run<K: Kernel>(simd: Avx2, kernel: K) -> K::Output {
     unsafe { enabled(simd, kernel) }
 }
 
-/// Shifts of all lanes by a constant.
-macro_rules! shifts {
-    ($($name:ident($t:ident) => $intrinsic:ident;)*) => {$(
-        #[inline(always)]
-        fn $name<const N: u32>(self, a: Self::$t) -> Self::$t {
-            // SAFETY: as for the other intrinsics.
-            unsafe { $intrinsic(a, _mm_cvtsi32_si128(N as i32)) }
-        }
-    )*};
-}
-
 impl Simd for Avx2 {
     const LANES: usize = 8;
     const UNROLL: usize = 2;
@@ -94,10 +83,9 @@ impl Simd for Avx2 {
         block_numbers() -> U64 => _mm256_setr_epi64x(0, 2, 1, 3);
     }
 
-    shifts! {
+    x86_shifts! {
         shl_u32(U32) => _mm256_sll_epi32;
         shr_u32(U32) => _mm256_srl_epi32;
-        sar_i32(U32) => _mm256_sra_epi32;
         shl_u64(U64) => _mm256_sll_epi64;
         shr_u64(U64) => _mm256_srl_epi64;
     }

@@ -68,17 +68,6 @@ in_step! {
     in_step_u64: __m512i, ["/* {} {} {} {} {} {} {} {} {} {} {} {} */" a b c d e f g h i j k l];
 }
 
-/// Shifts of all lanes by a constant.
-macro_rules! shifts {
-    ($($name:ident($t:ident) => $intrinsic:ident;)*) => {$(
-        #[inline(always)]
-        fn $name<const N: u32>(self, a: Self::$t) -> Self::$t {
-            // SAFETY: as for the other intrinsics.
-            unsafe { $intrinsic(a, _mm_cvtsi32_si128(N as i32)) }
-        }
-    )*};
-}
-
 impl Simd for Avx512 {
     const LANES: usize = 16;
     const UNROLL: usize = 4;
@@ -131,10 +120,9 @@ impl Simd for Avx512 {
         block_numbers() -> U64 => _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
     }
 
-    shifts! {
+    x86_shifts! {
         shl_u32(U32) => _mm512_sll_epi32;
         shr_u32(U32) => _mm512_srl_epi32;
-        sar_i32(U32) => _mm512_sra_epi32;
         shl_u64(U64) => _mm512_sll_epi64;
         shr_u64(U64) => _mm512_srl_epi64;
     }

@@ -40,3 +40,15 @@ macro_rules! loads_and_stores {
         }
     )*};
 }
+
+/// Shifts of all lanes by a constant, as x86 has them: by the low lane of a vector.
+#[cfg(target_arch = "x86_64")]
+macro_rules! x86_shifts {
+    ($($name:ident($t:ident) => $intrinsic:ident;)*) => {$(
+        #[inline(always)]
+        fn $name<const N: u32>(self, a: Self::$t) -> Self::$t {
+            // SAFETY: as for the other intrinsics.
+            unsafe { $intrinsic(a, _mm_cvtsi32_si128(N as i32)) }
+        }
+    )*};
+}

@@ -246,8 +246,6 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn shl_u32<const N: u32>(self, a: Self::U32) -> Self::U32;
     /// `a >> N`, zeros in.
     fn shr_u32<const N: u32>(self, a: Self::U32) -> Self::U32;
-    /// `a >> N`, copies of the sign in.
-    fn sar_i32<const N: u32>(self, a: Self::U32) -> Self::U32;
     /// `if a < b { x } else { y }`, comparing as signed.
     fn select_lt_i32(self, a: Self::U32, b: Self::U32, x: Self::U32, y: Self::U32) -> Self::U32;
     /// Within each 128 bits `(a0 a2 b0 b2, a1 a3 b1 b3)`.

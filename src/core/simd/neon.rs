@@ -110,15 +110,6 @@ impl Simd for Neon {
         shr_u64(U64) => vshlq_u64 by vdupq_n_s64(-i64::from(N));
     }
 
-    #[inline(always)]
-    fn sar_i32<const N: u32>(self, a: uint32x4_t) -> uint32x4_t {
-        // SAFETY: as for the other intrinsics.
-        unsafe {
-            let shifted = vshlq_s32(vreinterpretq_s32_u32(a), vdupq_n_s32(-(N as i32)));
-            vreinterpretq_u32_s32(shifted)
-        }
-    }
-
     splats! {
         splat_f32(x: f32) -> F32 => vdupq_n_f32(x);
         splat_u32(x: u32) -> U32 => vdupq_n_u32(x);

@@ -108,10 +108,6 @@ impl Simd for Scalar {
         a.map(|x| x >> N)
     }
     #[inline(always)]
-    fn sar_i32<const N: u32>(self, a: [u32; 4]) -> [u32; 4] {
-        a.map(|x| (x as i32 >> N) as u32)
-    }
-    #[inline(always)]
     fn deinterleave_u32(self, a: [u32; 4], b: [u32; 4]) -> ([u32; 4], [u32; 4]) {
         ([a[0], a[2], b[0], b[2]], [a[1], a[3], b[1], b[3]])
     }

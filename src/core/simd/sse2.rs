@@ -18,17 +18,6 @@ impl Sse2 {
     }
 }
 
-/// Shifts of all lanes by a constant.
-macro_rules! shifts {
-    ($($name:ident($t:ident) => $intrinsic:ident;)*) => {$(
-        #[inline(always)]
-        fn $name<const N: u32>(self, a: Self::$t) -> Self::$t {
-            // SAFETY: as for the other intrinsics.
-            unsafe { $intrinsic(a, _mm_cvtsi32_si128(N as i32)) }
-        }
-    )*};
-}
-
 impl Simd for Sse2 {
     const LANES: usize = 4;
     const UNROLL: usize = 2;
@@ -80,10 +69,9 @@ impl Simd for Sse2 {
         block_numbers() -> U64 => _mm_set_epi64x(1, 0);
     }
 
-    shifts! {
+    x86_shifts! {
         shl_u32(U32) => _mm_sll_epi32;
         shr_u32(U32) => _mm_srl_epi32;
-        sar_i32(U32) => _mm_sra_epi32;
         shl_u64(U64) => _mm_sll_epi64;
         shr_u64(U64) => _mm_srl_epi64;
     }

@@ -124,9 +124,6 @@ impl Kernel for Operations<'_> {
         each!(simd, all, u32, "shr_u32 0", |x = fa| simd.shr_u32::<0>(x));
         each!(simd, all, u32, "shr_u32 8", |x = fa| simd.shr_u32::<8>(x));
         each!(simd, all, u32, "shr_u32 31", |x = fa| simd.shr_u32::<31>(x));
-        each!(simd, all, u32, "sar_i32 0", |x = fa| simd.sar_i32::<0>(x));
-        each!(simd, all, u32, "sar_i32 23", |x = fa| simd.sar_i32::<23>(x));
-        each!(simd, all, u32, "sar_i32 31", |x = fa| simd.sar_i32::<31>(x));
         each!(simd, all, u32, "select_lt_i32", |x = fa, y = fb, z = fc| simd
             .select_lt_i32(x, y, z, x));
         each!(simd, all, u32, "splat_u32", |x = fa| simd.xor_u32(x, simd.splat_u32(0x8000_0001)));
