@@ -1,27 +1,54 @@
-"""Small costs: microseconds of one call on a small tensor, milliseconds of the import.
+"""Small costs: microseconds of one call, milliseconds of the import and until Ctrl-C stops a fill.
 
     python benches/python/calls.py [--repeats 9]
 
 A call's figure is the best mean of several thousand calls over the repeats, as timeit advises. The
 import's is the median over alternating fresh interpreters, with and without seedbed after NumPy.
+How late Ctrl-C is comes from fills of seconds.
 """
 
 import argparse
+import os
+import signal
 import statistics
 import subprocess
 import sys
+import threading
+import time
 import timeit
 from collections.abc import Callable
 from functools import partial
 
+import ml_dtypes
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 import seedbed
-from seedbed import initializers
+from seedbed import initializers, random
 
 CALLS = 5000
 CLOCK = "import numpy, time; start = time.perf_counter(); {}; print(time.perf_counter() - start)"
+
+
+def interrupt_time() -> float:
+    """Milliseconds from a signal to KeyboardInterrupt, in a fill whose end it does not reach."""
+    out = np.empty(1 << 32, ml_dtypes.float8_e5m2)
+    sent = []
+
+    def interrupt() -> None:
+        sent.append(time.perf_counter())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(0.1, interrupt)
+    timer.start()
+    try:
+        random.truncated_normal(out.shape, dtype=out.dtype, seed=1, out=out)
+    except KeyboardInterrupt:
+        return (time.perf_counter() - sent[0]) * 1e3
+    finally:
+        timer.join()
+    raise AssertionError("the fill ended before it was interrupted")
 
 
 def main() -> None:
@@ -54,6 +81,11 @@ def main() -> None:
     medians = {statement: statistics.median(values[1:]) for statement, values in times.items()}
     added = medians["import seedbed"] - medians["pass"]
     table.add_row("import seedbed, beyond import numpy", f"{added * 1e3:.2f} ms")
+    late = [interrupt_time() for _ in range(repeats)]
+    table.add_row(
+        "Ctrl-C in a fill, late (median, most)",
+        f"{statistics.median(late):.0f}, {max(late):.0f} ms",
+    )
     Console(width=90).print(table)
 
 

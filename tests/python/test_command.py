@@ -40,7 +40,7 @@ LONG = SMALL.replace('"w"', '"w.{i}"\nrepeat = { i = 1000 }').replace("[2, 3]", 
 
 def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=120, **options
+        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=400, **options
     )
 
 
@@ -373,7 +373,7 @@ def test_an_interruption_is_exit_code_1_and_leaves_the_target(
             assert time.monotonic() < deadline
             time.sleep(0.005)
         process.send_signal(number)
-        stdout, stderr = process.communicate(timeout=60)
+        stdout, stderr = process.communicate(timeout=400)
     assert (process.returncode, stdout) == (1, "")
     assert stderr.splitlines()[-1] == f"seedbed: error: {out}: interrupted by {number.name}"
     assert "Traceback" not in stderr
@@ -396,7 +396,7 @@ def test_a_reader_that_leaves_early_is_not_a_traceback() -> None:
 
 def test_the_installed_command_is_the_module(tmp_path: Path) -> None:
     script = Path(sys.executable).with_name("seedbed")
-    done = subprocess.run([script, "--version"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([script, "--version"], capture_output=True, text=True, timeout=400)
     assert done.stdout == run("--version").stdout
 
 
@@ -482,7 +482,7 @@ def test_a_wrong_environment_is_one_line(
         [*command, *arguments],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
         env={**os.environ, variable: "none"},
     )
     assert (ended.returncode, ended.stdout) == (2, "")
@@ -502,7 +502,7 @@ def test_other_programs_see_an_exception(tmp_path: Path, module: str | None) -> 
         [sys.executable, *start],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=400,
         cwd=tmp_path,
         env={**os.environ, "SEEDBED_ISA": "none"},
     )

@@ -34,7 +34,7 @@ def run(script: str, **environment: str) -> str:
         [sys.executable, "-c", textwrap.dedent(script)],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=400,
         env={**os.environ, **environment},
     )
     assert result.returncode == 0, result.stderr

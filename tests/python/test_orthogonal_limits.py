@@ -22,7 +22,7 @@ def run(script: str, **environment: str) -> str:
         [sys.executable, "-W", "error", "-c", textwrap.dedent(script)],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=400,
         check=False,
         env={**os.environ, **environment},
     )

@@ -42,7 +42,7 @@ def test_commands_run() -> None:
         # Writing gigabytes is for `make demo`; names, options and the specification are checked.
         dry = arguments if "--dry-run" in arguments else [*arguments, "--dry-run"]
         command = [sys.executable, "-m", "seedbed", *dry]
-        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=400)
         assert result.returncode == 0, result.stderr
 
 

@@ -34,7 +34,7 @@ def run(script: str, **environment: str) -> str:
         [sys.executable, "-c", textwrap.dedent(script)],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=400,
         env={**os.environ, **environment},
     )
     assert result.returncode == 0, result.stderr
@@ -227,25 +227,20 @@ def test_ctrl_c_stops_a_fill_beside_a_longer_one(threads: str) -> None:
         textwrap.dedent(BESIDE)
         + textwrap.dedent(
             """
-            sent = []
-            def interrupt():
-                time.sleep(0.1)
-                sent.append(time.perf_counter())
-                os.kill(os.getpid(), signal.SIGINT)
-            threading.Thread(target=interrupt, daemon=True).start()
+            out = np.empty(1 << 31, ml_dtypes.float8_e5m2)
+            threading.Timer(0.1, os.kill, (os.getpid(), signal.SIGINT)).start()
             try:
-                random.normal((1 << 31,), dtype="float8_e5m2", seed=1)
+                random.normal(out.shape, dtype=out.dtype, seed=1, out=out)
                 print("finished", flush=True)
             except Enough:
-                late = time.perf_counter() - sent[0]
-                print(late if not ended else "the other one ended", flush=True)
+                print(ended, out.view(np.uint8)[-(1 << 20) :].any(), flush=True)
             os._exit(0)
             """
         ),
         SEEDBED_NUM_THREADS=threads,
     )
-    # As below.
-    assert float(printed) < 1.0
+    # Neither fill had come to its end; benches/python/calls.py says how soon it stops.
+    assert printed == "[] False"
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
@@ -256,17 +251,20 @@ def test_idle_pools_use_no_processor() -> None:
         import seedbed
         from seedbed import random
         seedbed.set_num_threads(4)
+        def used():
+            before = time.process_time()
+            time.sleep(0.1)
+            return time.process_time() - before
         for stream in ("philox", "numpy"):
             random.normal((1 << 20,), seed=1, stream=stream)
-            time.sleep(0.02)  # until all have gone to sleep
-            before = time.process_time()
-            time.sleep(0.3)
-            print(time.process_time() - before)
-        assert len(os.listdir("/proc/self/task")) >= 4
+            # On a busy machine it takes a while until all have gone to sleep; a thread that spins
+            # never does, and uses 0.1 s each time, or its share of such a machine.
+            while used() > 0.001:
+                pass
+        print(len(os.listdir("/proc/self/task")))
         """
     )
-    # A thread that spins would use 0.3 s, or its share of a busy machine.
-    assert max(map(float, printed.split())) < 0.01
+    assert int(printed) >= 4
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="counts threads in /proc")
@@ -309,30 +307,26 @@ def test_ctrl_c_stops_a_fill(threads: str) -> None:
     # Pages that are not reached are never touched: interrupted soon, the array stays small.
     printed = run(
         """
-        import os, signal, threading, time
+        import os, signal, threading
         import ml_dtypes, numpy as np
         from seedbed import random
         out = np.empty(1 << 32, ml_dtypes.float8_e5m2)
-        sent = []
-        def interrupt():
-            time.sleep(0.05)
-            sent.append(time.perf_counter())
-            os.kill(os.getpid(), signal.SIGINT)
-        thread = threading.Thread(target=interrupt)
-        thread.start()
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        timer = threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGINT))
+        timer.start()
         try:
             random.truncated_normal(out.shape, dtype=out.dtype, seed=1, out=out)
             print("finished")
         except KeyboardInterrupt:
-            print(time.perf_counter() - sent[0])
-        thread.join()
+            print(out.view(np.uint8)[-(1 << 20) :].any())
+        timer.join()
         small = random.normal((1000, 1000), seed=1)
         assert np.isfinite(small).all()
         """,
         SEEDBED_NUM_THREADS=threads,
     )
-    # 20 ms between two looks at signals; the rest is for a machine busy with other tests.
-    assert float(printed) < 1.0
+    # The end had not been reached; benches/python/calls.py says how soon it stops.
+    assert printed == "False"
 
 
 def test_handlers_of_signals_run_and_may_raise_anything() -> None:
