@@ -3,7 +3,7 @@
 use std::mem::MaybeUninit;
 
 use super::lane::Lane;
-use super::sampler::{Bounds, Sampler};
+use super::sampler::{Bounds, GROUP, Group, Sampler};
 use super::store::Store;
 use crate::rng::philox::Blocks;
 use crate::simd::{Kernel, Simd, run};
@@ -89,93 +89,77 @@ impl<E: Store, D: Sampler<E::Lane>> Kernel for Held<'_, E, D> {
 impl<E: Store, D: Sampler<E::Lane>> Job<'_, E, D> {
     #[inline(always)]
     fn run<S: Simd, const HOLD: bool>(self, simd: S, bounds: [<E::Lane as Lane>::Vector<S>; 2]) {
-        if S::UNROLL >= 4 {
-            self.run_unrolled::<S, HOLD, 4>(simd, bounds);
-        } else {
-            self.run_unrolled::<S, HOLD, 2>(simd, bounds);
-        }
-    }
-
-    /// Works on `U` vectors of blocks at a time; `U` is 2 or 4.
-    #[inline(always)]
-    fn run_unrolled<S: Simd, const HOLD: bool, const U: usize>(
-        self,
-        simd: S,
-        bounds: [<E::Lane as Lane>::Vector<S>; 2],
-    ) {
-        /// Elements of the largest batch: 4 vectors of 8 blocks of 4.
-        const LARGEST: usize = 128;
-        let blocks_per_vector = S::LANES / 2;
-        let batch = U * blocks_per_vector * E::Lane::PER_BLOCK;
+        /// Elements of the largest group, with 8 blocks of 4 in a vector.
+        const LARGEST: usize = GROUP * 8 * 4;
+        let size = GROUP * (S::LANES / 2) * E::Lane::PER_BLOCK;
         let blocks = Blocks::new(simd, self.key, self.counter);
         let parameters = self.sampler.splat(simd);
-        let step = blocks.step();
-        let mut ahead = [blocks.start(self.block); U];
-        for u in 1..U {
-            ahead[u] = simd.add_u64(ahead[u - 1], step);
-        }
-        let mut words = blocks.words(ahead);
-        let mut out = self.out;
-
-        // What is not a whole batch of `out` is drawn here and copied.
+        let mut first = blocks.start(self.block);
+        let mut words = [[[simd.splat_u64(0); 2]; GROUP]; GROUPS];
+        // What is not a whole group of `out` is made here and copied.
         let mut edge = [MaybeUninit::<E>::uninit(); LARGEST];
-        let edge = &mut edge[..batch];
-        let mut skip = self.skip;
+        let edge = &mut edge[..size];
+        let (mut out, mut skip) = (self.out, self.skip);
         while !out.is_empty() {
-            let have = (batch - skip).min(out.len());
-            let (now, later) = out.split_at_mut(have);
-            let whole = have == batch;
-            let to = if whole { &mut *now } else { &mut *edge };
-            let (first, second) = to.split_at_mut(batch / (U / 2));
-
-            // Where registers allow, transforming these words takes turns with drawing the next:
-            // neither alone has enough independent work to keep the processor's units busy.
-            ahead[0] = simd.add_u64(ahead[U - 1], step);
-            for u in 1..U {
-                ahead[u] = simd.add_u64(ahead[u - 1], step);
+            let groups = (skip + out.len()).div_ceil(size).min(GROUPS);
+            for words in &mut words[..groups] {
+                first = draw(&blocks, first, words);
             }
-            let mut pair = [words[0], words[1]];
-            if U == 4 {
-                let mut state = blocks.begin(ahead);
-                blocks.finish_before(&mut state, &mut pair);
-                transform::<E, D, S, HOLD>(simd, parameters, bounds, pair, first);
-                blocks.rounds::<3, 6, U>(&mut state);
-                let mut pair = [words[2], words[3]];
-                blocks.finish_before(&mut state, &mut pair);
-                transform::<E, D, S, HOLD>(simd, parameters, bounds, pair, second);
-                blocks.rounds::<6, 9, U>(&mut state);
-                words = blocks.finish(state);
-            } else {
-                transform::<E, D, S, HOLD>(simd, parameters, bounds, pair, first);
-                words = blocks.words(ahead);
+            for words in &words[..groups] {
+                let (now, later) = out.split_at_mut((size - skip).min(out.len()));
+                let whole = now.len() == size;
+                let to = if whole { &mut *now } else { &mut *edge };
+                transform::<E, D, S, HOLD>(simd, parameters, bounds, *words, to);
+                if !whole {
+                    now.copy_from_slice(&edge[skip..skip + now.len()]);
+                }
+                (out, skip) = (later, 0);
             }
-
-            if !whole {
-                now.copy_from_slice(&edge[skip..skip + have]);
-            }
-            skip = 0;
-            out = later;
         }
     }
 }
 
-/// Writes the elements that two vectors of blocks make to the whole of `to`.
+/// Groups that are drawn, then transformed. With one, compilers mix both, and neither has the
+/// registers it needs; with many, memory has to take their values in bursts.
+const GROUPS: usize = 2;
+
+/// Draws the words of the group whose first products begin with `first`; returns the next one's.
+#[inline(always)]
+fn draw<S: Simd>(blocks: &Blocks<S>, first: S::U64, words: &mut Group<S::U64>) -> S::U64 {
+    if S::UNROLL >= GROUP {
+        let (drawn, next) = blocks.words::<GROUP>(first);
+        *words = drawn;
+        next
+    } else {
+        let mut first = first;
+        for words in words.chunks_exact_mut(2) {
+            let (drawn, next) = blocks.words::<2>(first);
+            words.copy_from_slice(&drawn);
+            first = next;
+        }
+        first
+    }
+}
+
+/// Writes the elements that a group of vectors of blocks makes to the whole of `to`.
 #[inline(always)]
 fn transform<E: Store, D: Sampler<E::Lane>, S: Simd, const HOLD: bool>(
     simd: S,
     parameters: D::Splat<S>,
     [low, high]: [<E::Lane as Lane>::Vector<S>; 2],
-    words: [[S::U64; 2]; 2],
+    words: Group<S::U64>,
     to: &mut [MaybeUninit<E>],
 ) {
-    let part = S::LANES / 2 * E::Lane::PER_BLOCK;
     let mut values = D::sample(simd, parameters, words);
     if HOLD {
-        for value in &mut values {
+        for value in values.as_flattened_mut() {
             *value = E::Lane::hold(simd, *value, low, high);
         }
     }
-    let [a, b, c, d] = values;
-    E::store(simd, [a, b], &mut to[..part]);
-    E::store(simd, [c, d], &mut to[part..]);
+    let part = S::LANES / 2 * E::Lane::PER_BLOCK;
+    // Checked once: with branches between the stores no group is worked on side by side.
+    let to = &mut to[..GROUP * part];
+    for i in 0..GROUP {
+        E::store(simd, values[i], &mut to[i * part..]);
+    }
 }

@@ -5,7 +5,7 @@
 //! minimax polynomials over one octave and one quadrant. float32: 31 bits of u, tail to 6.66
 //! standard deviations; float64: 52 bits, 8.49. Stability: Stable.
 
-use super::sampler::{Bounds, Sampler, horner_f32, horner_f64, one_to_two};
+use super::sampler::{Bounds, GROUP, Group, Sampler, horner_f32, horner_f64, one_to_two};
 use crate::simd::Simd;
 
 /// `mean + stddev * z` in float32.
@@ -102,15 +102,15 @@ impl Sampler<f32> for NormalF32 {
     fn sample<S: Simd>(
         simd: S,
         [stddev, mean]: [S::F32; 2],
-        words: [[S::U64; 2]; 2],
-    ) -> [S::F32; 4] {
+        words: Group<S::U64>,
+    ) -> Group<S::F32> {
         let one = simd.splat_f32(1.0);
-        let [mut exponent, mut f, mut a, mut square] = [[mean; 2]; 4];
-        let mut side = [simd.splat_u32(0); 2];
-        for i in 0..2 {
-            let (p, q) = simd.interleave_u64(words[i][0], words[i][1]);
-            let (radius_word, angle_word) =
-                simd.deinterleave_u32(simd.u64_as_u32(p), simd.u64_as_u32(q));
+        let [mut exponent, mut f, mut a, mut square] = [[mean; GROUP]; 4];
+        let mut side = [simd.splat_u32(0); GROUP];
+        for i in 0..GROUP {
+            let [radius_word, angle_word] = words[i];
+            let radius_word = simd.u64_as_u32(radius_word);
+            let angle_word = simd.u64_as_u32(angle_word);
 
             // n + 1/2 in (0, 2^31]: u scaled by 2^31, which only shifts the exponent.
             let n = simd.i32_to_f32(simd.shr_u32::<1>(radius_word));
@@ -130,33 +130,36 @@ impl Sampler<f32> for NormalF32 {
             // The bit of the word not in `a` tells the half of the circle.
             side[i] = simd.and_u32(angle_word, simd.splat_u32(1 << 31));
         }
-        // The logarithm has a coefficient more than sine and cosine.
-        let mut log = [simd.splat_f32(LOG_F32[5]); 2];
-        for i in 0..2 {
-            log[i] = simd.add_f32(simd.mul_f32(log[i], f[i]), simd.splat_f32(LOG_F32[4]));
-        }
-        let (cos, sin) = (simd.splat_f32(COS_F32[4]), simd.splat_f32(SIN_F32[4]));
-        let (l, c, s) = (&LOG_F32[..4], &COS_F32[..4], &SIN_F32[..4]);
-        let ([f0, f1], [s0, s1]) = (f, square);
-        let start = [log[0], log[1], cos, cos, sin, sin];
-        let x = [f0, f1, s0, s1, s0, s1];
-        let [log0, log1, cos0, cos1, sin0, sin1] = horner_f32(simd, start, [l, l, c, c, s, s], x);
-        let (log, cos, sin) = ([log0, log1], [cos0, cos1], [sin0, sin1]);
-        let mut values = [mean; 4];
-        for i in 0..2 {
-            let log = simd.add_f32(simd.mul_f32(log[i], f[i]), one);
-            let log = simd.add_f32(simd.mul_f32(log, f[i]), simd.splat_f32(-2.0));
+        let log = [simd.splat_f32(LOG_F32[5]); GROUP];
+        let log = horner_f32(simd, log, &LOG_F32[..5], f);
+        let cos = [simd.splat_f32(COS_F32[4]); GROUP];
+        let cos = horner_f32(simd, cos, &COS_F32[..4], square);
+        let sin = [simd.splat_f32(SIN_F32[4]); GROUP];
+        let sin = horner_f32(simd, sin, &SIN_F32[..4], square);
+        let log = horner_f32(simd, log, &[-2.0, 1.0], f);
+        // Step by step for the whole group: each of these waits for the one before.
+        let mut radius = [mean; GROUP];
+        for i in 0..GROUP {
             let log = simd.add_f32(
-                simd.mul_f32(log, f[i]),
+                simd.mul_f32(log[i], f[i]),
                 simd.mul_f32(exponent[i], simd.splat_f32(LOG_TWO_F32)),
             );
-            let radius = simd.mul_f32(simd.sqrt_f32(log), stddev);
+            radius[i] = simd.sqrt_f32(log);
+        }
+        let mut values = [[mean; 2]; GROUP];
+        for i in 0..GROUP {
+            let radius = simd.mul_f32(radius[i], stddev);
             let across = simd.mul_f32(radius, simd.sub_f32(one, square[i]));
+            values[i] = [across, simd.mul_f32(radius, a[i])];
+        }
+        for i in 0..GROUP {
+            let [across, along] = values[i];
             let across = simd.from_bits_f32(simd.xor_u32(simd.bits_f32(across), side[i]));
-            let along = simd.mul_f32(radius, a[i]);
-            let cos = simd.add_f32(simd.mul_f32(across, cos[i]), mean);
-            let sin = simd.add_f32(simd.mul_f32(along, sin[i]), mean);
-            (values[2 * i], values[2 * i + 1]) = simd.interleave_f32(cos, sin);
+            values[i] = [simd.mul_f32(across, cos[i]), simd.mul_f32(along, sin[i])];
+        }
+        for [cos, sin] in &mut values {
+            let (x, y) = simd.interleave_f32(simd.add_f32(*cos, mean), simd.add_f32(*sin, mean));
+            (*cos, *sin) = (x, y);
         }
         values
     }
@@ -174,13 +177,15 @@ impl Sampler<f64> for NormalF64 {
     fn sample<S: Simd>(
         simd: S,
         [stddev, mean]: [S::F64; 2],
-        words: [[S::U64; 2]; 2],
-    ) -> [S::F64; 4] {
+        words: Group<S::U64>,
+    ) -> Group<S::F64> {
         let one = simd.splat_f64(1.0);
-        let [mut exponent, mut z, mut a, mut square, mut angle_square] = [[mean; 2]; 5];
-        let mut side = [simd.splat_u64(0); 2];
-        for i in 0..2 {
-            let [radius_word, angle_word] = words[i];
+        let [mut exponent, mut z, mut a, mut square, mut angle_square] = [[mean; GROUP]; 5];
+        let mut side = [simd.splat_u64(0); GROUP];
+        for i in 0..GROUP {
+            let [even, odd] = words[i];
+            let radius_word = simd.low_halves(even, odd);
+            let angle_word = simd.high_halves(even, odd);
             // u in (0, 1].
             let u = simd.sub_f64(simd.splat_f64(2.0), one_to_two(simd, radius_word));
             let cut = simd.splat_u64(SQRT_HALF_F64);
@@ -201,16 +206,14 @@ impl Sampler<f64> for NormalF64 {
             angle_square[i] = simd.mul_f64(a[i], a[i]);
             side[i] = simd.and_u64(angle_word, simd.splat_u64(1 << 63));
         }
-        let log = [simd.splat_f64(LOG_F64[7]); 2];
-        let log = horner_f64(simd, log, [&LOG_F64[..7]; 2], square);
-        let (cos, sin) = (simd.splat_f64(COS_F64[8]), simd.splat_f64(SIN_F64[8]));
-        let (c, s) = (&COS_F64[..8], &SIN_F64[..8]);
-        let [s0, s1] = angle_square;
-        let start = [cos, cos, sin, sin];
-        let [cos0, cos1, sin0, sin1] = horner_f64(simd, start, [c, c, s, s], [s0, s1, s0, s1]);
-        let (cos, sin) = ([cos0, cos1], [sin0, sin1]);
-        let mut values = [mean; 4];
-        for i in 0..2 {
+        let log = [simd.splat_f64(LOG_F64[7]); GROUP];
+        let log = horner_f64(simd, log, &LOG_F64[..7], square);
+        let cos = [simd.splat_f64(COS_F64[8]); GROUP];
+        let cos = horner_f64(simd, cos, &COS_F64[..8], angle_square);
+        let sin = [simd.splat_f64(SIN_F64[8]); GROUP];
+        let sin = horner_f64(simd, sin, &SIN_F64[..8], angle_square);
+        let mut values = [[mean; 2]; GROUP];
+        for i in 0..GROUP {
             let log = simd.mul_f64(log[i], square[i]);
             let log = simd.mul_f64(z[i], simd.add_f64(log, simd.splat_f64(2.0)));
             let log = simd.add_f64(
@@ -223,7 +226,8 @@ impl Sampler<f64> for NormalF64 {
             let along = simd.mul_f64(radius, a[i]);
             let cos = simd.add_f64(simd.mul_f64(across, cos[i]), mean);
             let sin = simd.add_f64(simd.mul_f64(along, sin[i]), mean);
-            (values[2 * i], values[2 * i + 1]) = simd.interleave_f64(cos, sin);
+            let (first, second) = simd.interleave_f64(cos, sin);
+            values[i] = [first, second];
         }
         values
     }

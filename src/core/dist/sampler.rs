@@ -4,21 +4,28 @@ use super::format::Format;
 use super::lane::Lane;
 use crate::simd::Simd;
 
+/// Vectors of blocks that are transformed together: so many that the processor always finds
+/// independent work, and so few that they fit its registers, with some help of the cache.
+pub(crate) const GROUP: usize = 4;
+
+/// Two vectors for each vector of blocks in a group.
+pub(crate) type Group<V> = [[V; 2]; GROUP];
+
 /// A transform of random words to values of type `L`, element by element.
 ///
-/// `words` are words (0, 1) and (2, 3) of the blocks in the lanes; the result is the values of
-/// the same blocks in natural order.
+/// `words` are the even and the odd words of vectors of blocks, as Philox gives them; the result
+/// is the values of the same blocks in natural order.
 pub(crate) trait Sampler<L: Lane>: Copy + Send + Sync {
     /// The parameters in every lane.
     type Splat<S: Simd>: Copy;
     /// Spreads the parameters.
     fn splat<S: Simd>(&self, simd: S) -> Self::Splat<S>;
-    /// Transforms two vectors of blocks.
+    /// Transforms a group.
     fn sample<S: Simd>(
         simd: S,
         parameters: Self::Splat<S>,
-        words: [[S::U64; 2]; 2],
-    ) -> [L::Vector<S>; 4];
+        words: Group<S::U64>,
+    ) -> Group<L::Vector<S>>;
 }
 
 /// The closed interval that values are held in, its ends numbers of the element type.
@@ -54,51 +61,60 @@ pub(crate) fn one_to_two<S: Simd>(simd: S, words: S::U64) -> S::F64 {
     simd.from_bits_f64(simd.or_u64(simd.shr_u64::<12>(words), simd.splat_u64(1f64.to_bits())))
 }
 
-/// The words of two vectors of blocks in natural order.
+/// The values made of the even and of the odd words of vectors of blocks, in natural order.
 #[inline(always)]
-pub(crate) fn in_order<S: Simd>(simd: S, [p, q]: [[S::U64; 2]; 2]) -> [S::U64; 4] {
-    let (a, b) = simd.interleave_u64(p[0], p[1]);
-    let (c, d) = simd.interleave_u64(q[0], q[1]);
-    [a, b, c, d]
+pub(crate) fn in_order<S: Simd>(simd: S, values: Group<S::F32>) -> Group<S::F32> {
+    let mut ordered = values;
+    for [a, b] in &mut ordered {
+        (*a, *b) = simd.interleave_f32(*a, *b);
+    }
+    ordered
 }
 
-/// Horner's rule for K polynomials at K points, side by side: to `start` come, from the last on,
-/// the coefficients `rest`, as many of each polynomial, and every step rounds.
+/// The words (0, 1) and (2, 3) of vectors of blocks, in natural order.
 #[inline(always)]
-pub(crate) fn horner_f32<S: Simd, const K: usize>(
+pub(crate) fn pairs_in_order<S: Simd>(simd: S, words: Group<S::U64>) -> Group<S::U64> {
+    let mut pairs = words;
+    for [a, b] in &mut pairs {
+        let x = simd.from_bits_f32(simd.u64_as_u32(*a));
+        let y = simd.from_bits_f32(simd.u64_as_u32(*b));
+        let (x, y) = simd.interleave_f32(x, y);
+        (*a, *b) = (simd.u32_as_u64(simd.bits_f32(x)), simd.u32_as_u64(simd.bits_f32(y)));
+    }
+    pairs
+}
+
+/// Horner's rule at each of `x`: to `start` come, from the last on, the coefficients `rest`, and
+/// every step rounds.
+#[inline(always)]
+pub(crate) fn horner_f32<S: Simd, const N: usize>(
     simd: S,
-    start: [S::F32; K],
-    rest: [&[f32]; K],
-    x: [S::F32; K],
-) -> [S::F32; K] {
+    start: [S::F32; N],
+    rest: &[f32],
+    x: [S::F32; N],
+) -> [S::F32; N] {
     let mut sums = start;
-    let mut i = rest[0].len();
-    while i > 0 {
-        i -= 1;
-        for k in 0..K {
-            sums[k] = simd.add_f32(simd.mul_f32(sums[k], x[k]), simd.splat_f32(rest[k][i]));
+    for coefficient in rest.iter().rev() {
+        for (sum, x) in sums.iter_mut().zip(x) {
+            *sum = simd.add_f32(simd.mul_f32(*sum, x), simd.splat_f32(*coefficient));
         }
-        sums = simd.in_step_f32(sums);
     }
     sums
 }
 
 /// [`horner_f32`] in float64.
 #[inline(always)]
-pub(crate) fn horner_f64<S: Simd, const K: usize>(
+pub(crate) fn horner_f64<S: Simd, const N: usize>(
     simd: S,
-    start: [S::F64; K],
-    rest: [&[f64]; K],
-    x: [S::F64; K],
-) -> [S::F64; K] {
+    start: [S::F64; N],
+    rest: &[f64],
+    x: [S::F64; N],
+) -> [S::F64; N] {
     let mut sums = start;
-    let mut i = rest[0].len();
-    while i > 0 {
-        i -= 1;
-        for k in 0..K {
-            sums[k] = simd.add_f64(simd.mul_f64(sums[k], x[k]), simd.splat_f64(rest[k][i]));
+    for coefficient in rest.iter().rev() {
+        for (sum, x) in sums.iter_mut().zip(x) {
+            *sum = simd.add_f64(simd.mul_f64(*sum, x), simd.splat_f64(*coefficient));
         }
-        sums = simd.in_step_f64(sums);
     }
     sums
 }

@@ -6,7 +6,7 @@
 use super::fill::{Purpose, fill};
 use super::lane::Lane;
 use super::normal::{NormalF32, NormalF64};
-use super::sampler::{Bounds, Sampler};
+use super::sampler::{Bounds, GROUP, Sampler};
 use super::store::Store;
 use super::truncated_normal::{self, TruncatedNormalF32, TruncatedNormalF64};
 use super::uniform::{self, UniformF32, UniformF64};
@@ -15,8 +15,8 @@ use crate::parallel::Exec;
 use crate::rng::philox::block;
 use crate::simd::{Isa, Kernel, Simd, holding, lend, run_on};
 
-/// Blocks that every instruction set takes whole pairs of vectors of.
-const PAIR: usize = 32;
+/// Blocks that every instruction set takes whole groups of.
+const BLOCKS: usize = GROUP * 8;
 
 /// An element type that can be looked at bit by bit.
 trait Pattern: Store {
@@ -111,20 +111,20 @@ impl Kernel for Order {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> Vec<usize> {
-        let mut numbers = [0f64; PAIR / 2];
+        let mut numbers = [0f64; 8];
         simd.store_f64(simd.from_bits_f64(simd.block_numbers()), lend(&mut numbers));
         numbers[..S::LANES / 2].iter().map(|x| x.to_bits() as usize).collect()
     }
 }
 
-/// For each vector of blocks, words (0, 1) of all its lanes, then words (2, 3).
+/// For each vector of blocks, words 0 and 2 of all its lanes, then words 1 and 3.
 fn pack(isa: Isa, blocks: &[[u32; 4]]) -> Vec<f64> {
     let order = run_on(isa, Order);
     let mut packed = vec![];
     for blocks in blocks.chunks_exact(order.len()) {
-        for half in [0, 2] {
+        for first in [0, 1] {
             packed.extend(order.iter().map(|&number| {
-                let [low, high] = [blocks[number][half], blocks[number][half + 1]].map(u64::from);
+                let [low, high] = [blocks[number][first], blocks[number][first + 2]].map(u64::from);
                 f64::from_bits(low | high << 32)
             }));
         }
@@ -147,22 +147,21 @@ impl<L: Store<Lane = L> + Lane, D: Sampler<L>> Kernel for Transform<'_, L, D> {
         let parameters = self.sampler.splat(simd);
         let lanes = S::LANES / 2;
         let part = lanes * L::PER_BLOCK;
-        for (packed, out) in
-            self.packed.chunks_exact(4 * lanes).zip(self.out.chunks_exact_mut(2 * part))
-        {
-            let mut words = [[simd.splat_u64(0); 2]; 2];
+        let groups = self.packed.chunks_exact(2 * GROUP * lanes);
+        for (packed, out) in groups.zip(self.out.chunks_exact_mut(GROUP * part)) {
+            let mut words = [[simd.splat_u64(0); 2]; GROUP];
             for (i, words) in words.as_flattened_mut().iter_mut().enumerate() {
                 *words = simd.bits_f64(simd.load_f64(&packed[i * lanes..]));
             }
-            let [a, b, c, d] = D::sample(simd, parameters, words);
-            let (first, second) = out.split_at_mut(part);
-            L::store(simd, [a, b], lend(first));
-            L::store(simd, [c, d], lend(second));
+            let values = D::sample(simd, parameters, words);
+            for (values, out) in values.into_iter().zip(out.chunks_exact_mut(part)) {
+                L::store(simd, values, lend(out));
+            }
         }
     }
 }
 
-/// What `draw` makes of `blocks`, whose number is a multiple of [`PAIR`], with `isa`.
+/// What `draw` makes of `blocks`, whose number is a multiple of [`BLOCKS`], with `isa`.
 fn transform<E: Pattern<Lane: Pattern<Lane = E::Lane>>, D: Sampler<E::Lane>>(
     isa: Isa,
     draw: Draw<D>,
@@ -248,7 +247,7 @@ fn extreme_blocks() -> Vec<[u32; 4]> {
             }
         }
     }
-    blocks.resize(blocks.len().next_multiple_of(PAIR), [0; 4]);
+    blocks.resize(blocks.len().next_multiple_of(BLOCKS), [0; 4]);
     blocks
 }
 
@@ -341,7 +340,7 @@ impl Visit for Fill<'_> {
         let key = [SEED as u32, (SEED >> 32) as u32];
         let base = self.base / 4 * per_block;
         let extent = self.extents.iter().map(|(first, length, _)| first + length).max().unwrap();
-        let blocks: Vec<[u32; 4]> = (0..extent.next_multiple_of(PAIR) as u64)
+        let blocks: Vec<[u32; 4]> = (0..extent.next_multiple_of(BLOCKS) as u64)
             .map(|i| base / per_block + i)
             .map(|b| block(key, [b as u32, (b >> 32) as u32, PURPOSE.draw, PURPOSE.attempt]))
             .collect();

@@ -6,7 +6,9 @@
 //! positive, so nothing cancels. Constant work an element keeps it random-access. Stability:
 //! Stable. Other intervals: [`super::truncated_interval`].
 
-use super::sampler::{Bounds, Sampler, horner_f32, horner_f64, in_order, one_to_two};
+use super::sampler::{
+    Bounds, GROUP, Group, Sampler, horner_f32, horner_f64, in_order, one_to_two, pairs_in_order,
+};
 use crate::dist::format::Format;
 use crate::simd::Simd;
 
@@ -75,9 +77,9 @@ impl TruncatedNormalF32 {
         Self { scale: scale as f32, mean: mean as f32 }
     }
 
-    /// Bounds of all values: none is farther from the mean than that of t = 1: G falls towards it, but t times G
-    /// next to it is smaller by 5.9 units of 2^-24, and the two products that follow round by
-    /// no more than one each.
+    /// Bounds of all values: none is farther from the mean than that of t = 1. G falls towards it,
+    /// but t times G next to it is smaller by 5.9 units of 2^-24, and the two products that follow
+    /// round by no more than one each.
     pub(crate) fn range(&self) -> Bounds {
         const EDGE: f32 = NUMERATOR_F32[0] / DENOMINATOR_F32[0];
         let reach = (1u32 << 31) as f32 * self.scale * EDGE;
@@ -94,14 +96,10 @@ impl Sampler<f32> for TruncatedNormalF32 {
     }
 
     #[inline(always)]
-    fn sample<S: Simd>(
-        simd: S,
-        [scale, mean]: [S::F32; 2],
-        words: [[S::U64; 2]; 2],
-    ) -> [S::F32; 4] {
-        let words = in_order(simd, words);
-        let [mut c, mut v] = [[mean; 4]; 2];
-        for i in 0..4 {
+    fn sample<S: Simd>(simd: S, [scale, mean]: [S::F32; 2], words: Group<S::U64>) -> Group<S::F32> {
+        let words = words.as_flattened();
+        let [mut c, mut v] = [[mean; 2 * GROUP]; 2];
+        for i in 0..2 * GROUP {
             let odd = simd.or_u32(simd.u64_as_u32(words[i]), simd.splat_u32(1));
             c[i] = simd.i32_to_f32(odd);
             // c * 2^-31 by its exponent, which is at least 0: |c| >= 1.
@@ -109,21 +107,20 @@ impl Sampler<f32> for TruncatedNormalF32 {
             let t = simd.from_bits_f32(t);
             v[i] = simd.sub_f32(simd.splat_f32(1.0), simd.mul_f32(t, t));
         }
-        let [mut start, mut x] = [[mean; 8]; 2];
-        for i in 0..4 {
+        let [mut n, mut d] = [v; 2];
+        for i in 0..2 * GROUP {
             // The product with the leading 1 is free.
-            start[i] = simd.add_f32(v[i], simd.splat_f32(NUMERATOR_F32[3]));
-            start[4 + i] = simd.add_f32(v[i], simd.splat_f32(DENOMINATOR_F32[3]));
-            (x[i], x[4 + i]) = (v[i], v[i]);
+            n[i] = simd.add_f32(v[i], simd.splat_f32(NUMERATOR_F32[3]));
+            d[i] = simd.add_f32(v[i], simd.splat_f32(DENOMINATOR_F32[3]));
         }
-        let (n, d) = (&NUMERATOR_F32[..3], &DENOMINATOR_F32[..3]);
-        let sums = horner_f32(simd, start, [n, n, n, n, d, d, d, d], x);
-        let mut values = [mean; 4];
-        for i in 0..4 {
-            let ratio = simd.div_f32(sums[i], sums[4 + i]);
-            values[i] = simd.add_f32(simd.mul_f32(simd.mul_f32(c[i], scale), ratio), mean);
+        let n = horner_f32(simd, n, &NUMERATOR_F32[..3], v);
+        let d = horner_f32(simd, d, &DENOMINATOR_F32[..3], v);
+        let mut values = [[mean; 2]; GROUP];
+        for (i, value) in values.as_flattened_mut().iter_mut().enumerate() {
+            let ratio = simd.div_f32(n[i], d[i]);
+            *value = simd.add_f32(simd.mul_f32(simd.mul_f32(c[i], scale), ratio), mean);
         }
-        values
+        in_order(simd, values)
     }
 }
 
@@ -139,25 +136,25 @@ impl Sampler<f64> for TruncatedNormalF64 {
     fn sample<S: Simd>(
         simd: S,
         [stddev, mean]: [S::F64; 2],
-        words: [[S::U64; 2]; 2],
-    ) -> [S::F64; 4] {
-        let words = in_order(simd, words);
-        let [mut t, mut v] = [[mean; 4]; 2];
-        for i in 0..4 {
+        words: Group<S::U64>,
+    ) -> Group<S::F64> {
+        let words = pairs_in_order(simd, words);
+        let [mut t, mut v] = [[mean; 2 * GROUP]; 2];
+        for (i, words) in words.as_flattened().iter().enumerate() {
             // 2 (1 + k / 2^52) - 3 + 2^-52: an odd multiple of 2^-52, every step exact.
-            let x = simd.mul_f64(one_to_two(simd, words[i]), simd.splat_f64(2.0));
+            let x = simd.mul_f64(one_to_two(simd, *words), simd.splat_f64(2.0));
             let x = simd.sub_f64(x, simd.splat_f64(3.0));
             t[i] = simd.add_f64(x, simd.splat_f64(f64::EPSILON));
             v[i] = simd.sub_f64(simd.splat_f64(1.0), simd.mul_f64(t[i], t[i]));
         }
-        let start = [simd.splat_f64(NUMERATOR_F64[9]); 4];
-        let numerators = horner_f64(simd, start, [&NUMERATOR_F64[..9]; 4], v);
-        let start = [simd.splat_f64(DENOMINATOR_F64[10]); 4];
-        let denominators = horner_f64(simd, start, [&DENOMINATOR_F64[..10]; 4], v);
-        let mut values = [mean; 4];
-        for i in 0..4 {
-            let ratio = simd.div_f64(numerators[i], denominators[i]);
-            values[i] = simd.add_f64(simd.mul_f64(simd.mul_f64(t[i], stddev), ratio), mean);
+        let n = [simd.splat_f64(NUMERATOR_F64[9]); 2 * GROUP];
+        let n = horner_f64(simd, n, &NUMERATOR_F64[..9], v);
+        let d = [simd.splat_f64(DENOMINATOR_F64[10]); 2 * GROUP];
+        let d = horner_f64(simd, d, &DENOMINATOR_F64[..10], v);
+        let mut values = [[mean; 2]; GROUP];
+        for (i, value) in values.as_flattened_mut().iter_mut().enumerate() {
+            let ratio = simd.div_f64(n[i], d[i]);
+            *value = simd.add_f64(simd.mul_f64(simd.mul_f64(t[i], stddev), ratio), mean);
         }
         values
     }

@@ -6,7 +6,7 @@
 //! Consumes one word an element (two for float64). Stability: Stable.
 
 use super::format::Format;
-use super::sampler::{Bounds, Sampler, in_order};
+use super::sampler::{Bounds, GROUP, Group, Sampler, in_order, one_to_two, pairs_in_order};
 use crate::simd::Simd;
 
 /// `value(k) = k * scale + low`, for the float32 lattice of k = 0 .. 2^24-1.
@@ -71,13 +71,13 @@ impl Sampler<f32> for UniformF32 {
     }
 
     #[inline(always)]
-    fn sample<S: Simd>(simd: S, [scale, low]: [S::F32; 2], words: [[S::U64; 2]; 2]) -> [S::F32; 4] {
-        let mut values = [low; 4];
-        for (value, words) in values.iter_mut().zip(in_order(simd, words)) {
-            let k = simd.i32_to_f32(simd.shr_u32::<8>(simd.u64_as_u32(words)));
+    fn sample<S: Simd>(simd: S, [scale, low]: [S::F32; 2], words: Group<S::U64>) -> Group<S::F32> {
+        let mut values = [[low; 2]; GROUP];
+        for (value, words) in values.as_flattened_mut().iter_mut().zip(words.as_flattened()) {
+            let k = simd.i32_to_f32(simd.shr_u32::<8>(simd.u64_as_u32(*words)));
             *value = simd.add_f32(simd.mul_f32(k, scale), low);
         }
-        values
+        in_order(simd, values)
     }
 }
 
@@ -90,10 +90,11 @@ impl Sampler<f64> for UniformF64 {
     }
 
     #[inline(always)]
-    fn sample<S: Simd>(simd: S, [range, low]: [S::F64; 2], words: [[S::U64; 2]; 2]) -> [S::F64; 4] {
-        let mut values = [low; 4];
-        for (value, words) in values.iter_mut().zip(in_order(simd, words)) {
-            let u = simd.sub_f64(super::sampler::one_to_two(simd, words), simd.splat_f64(1.0));
+    fn sample<S: Simd>(simd: S, [range, low]: [S::F64; 2], words: Group<S::U64>) -> Group<S::F64> {
+        let words = pairs_in_order(simd, words);
+        let mut values = [[low; 2]; GROUP];
+        for (value, words) in values.as_flattened_mut().iter_mut().zip(words.as_flattened()) {
+            let u = simd.sub_f64(one_to_two(simd, *words), simd.splat_f64(1.0));
             *value = simd.add_f64(simd.mul_f64(u, range), low);
         }
         values

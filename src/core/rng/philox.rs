@@ -155,9 +155,8 @@ impl<S: Simd> Blocks<S> {
         }
     }
 
-    /// The first products for the blocks from number `first` on, in [`Simd::block_numbers`] order.
-    /// They advance to the next vector's by adding [`Blocks::step`]; `first` and all that follow
-    /// must stay below 2^32 to be meaningful.
+    /// The first products for the blocks from number `first` on, in [`Simd::block_numbers`] order;
+    /// `first` and all that follow must stay below 2^32 to be meaningful.
     #[inline(always)]
     pub(crate) fn start(&self, first: u32) -> S::U64 {
         let simd = self.simd;
@@ -165,98 +164,56 @@ impl<S: Simd> Blocks<S> {
         simd.mul_low_u64(numbers, self.multiplier[0])
     }
 
-    /// What takes a vector of first products to the next vector's.
+    /// The words of `U` vectors of blocks, those with the first products `first` and the following,
+    /// and the first products of the next vector. Of each block, its even words and its odd words:
+    /// 0 and 2, 1 and 3, the lower number in the low half of the lane.
     #[inline(always)]
-    pub(crate) fn step(&self) -> S::U64 {
-        self.simd.splat_u64(u64::from(MULTIPLIER[0]) * (S::LANES / 2) as u64)
-    }
-
-    /// Words (0, 1) and (2, 3) of the blocks whose first products are `first`.
-    #[inline(always)]
-    pub(crate) fn words<const U: usize>(&self, first: [S::U64; U]) -> [[S::U64; 2]; U] {
-        let mut state = self.begin(first);
-        self.rounds::<3, 9, U>(&mut state);
-        self.finish(state)
-    }
-
-    /// The first three rounds, numbered from 0, of the blocks whose first products are `first`.
-    #[inline(always)]
-    pub(crate) fn begin<const U: usize>(&self, first: [S::U64; U]) -> State<S, U> {
+    pub(crate) fn words<const U: usize>(&self, first: S::U64) -> ([[S::U64; 2]; U], S::U64) {
         let simd = self.simd;
         let [m0, m1] = self.multiplier;
-        let mut x = [[simd.splat_u64(0); 4]; U];
-        for u in 0..U {
-            let word2 = simd.xor_u64(simd.shr_u64::<32>(first[u]), self.second);
+        // As many blocks on, products are larger by as many multipliers.
+        let step = simd.splat_u64(u64::from(MULTIPLIER[0]) * (S::LANES / 2) as u64);
+        let mut first = first;
+        let mut x = [[first; 4]; U];
+        for x in &mut x {
+            let word2 = simd.xor_u64(simd.shr_u64::<32>(first), self.second);
             let p1 = simd.mul_low_u64(word2, m1);
             let x0 = simd.xor_u64(simd.shr_u64::<32>(p1), self.third[0]);
-            let x2 = simd.xor_u64(first[u], self.third[1]);
+            let x2 = simd.xor_u64(first, self.third[1]);
             let p0 = simd.mul_low_u64(x0, m0);
             let q1 = simd.mul_low_u64(x2, m1);
-            x[u] = [
+            first = simd.add_u64(first, step);
+            *x = [
                 simd.xor3_u64(simd.shr_u64::<32>(q1), p1, self.keys[2][0]),
                 q1,
                 simd.xor_u64(simd.shr_u64::<32>(p0), self.fourth),
                 p0,
             ];
         }
-        State(x)
-    }
-
-    /// The rounds numbered `FROM` to `TO` - 1, from 0.
-    #[inline(always)]
-    pub(crate) fn rounds<const FROM: usize, const TO: usize, const U: usize>(
-        &self,
-        state: &mut State<S, U>,
-    ) {
-        let simd = self.simd;
-        let [m0, m1] = self.multiplier;
-        for round in FROM..TO {
-            for [x0, x1, x2, x3] in &mut state.0 {
+        for [k0, k1] in &self.keys[3..ROUNDS - 1] {
+            for [x0, x1, x2, x3] in &mut x {
                 let p0 = simd.mul_low_u64(*x0, m0);
                 let p1 = simd.mul_low_u64(*x2, m1);
-                *x0 = simd.xor3_u64(simd.shr_u64::<32>(p1), *x1, self.keys[round][0]);
+                *x0 = simd.xor3_u64(simd.shr_u64::<32>(p1), *x1, *k0);
                 *x1 = p1;
-                *x2 = simd.xor3_u64(simd.shr_u64::<32>(p0), *x3, self.keys[round][1]);
+                *x2 = simd.xor3_u64(simd.shr_u64::<32>(p0), *x3, *k1);
                 *x3 = p0;
             }
         }
-    }
-
-    /// Has the compiler finish the rounds done so far before it uses `words`.
-    #[inline(always)]
-    pub(crate) fn finish_before<const U: usize>(
-        &self,
-        state: &mut State<S, U>,
-        words: &mut [[S::U64; 2]; 2],
-    ) {
-        let [[e, f], [g, h]] = words;
-        if let [[a0, _, a2, _], [b0, _, b2, _], [c0, _, c2, _], [d0, _, d2, _]] = &mut state.0[..] {
-            let all = [*a0, *a2, *b0, *b2, *c0, *c2, *d0, *d2, *e, *f, *g, *h];
-            [*a0, *a2, *b0, *b2, *c0, *c2, *d0, *d2, *e, *f, *g, *h] = self.simd.in_step_u64(all);
-        }
-    }
-
-    /// The last round, and its words in pairs.
-    #[inline(always)]
-    pub(crate) fn finish<const U: usize>(&self, state: State<S, U>) -> [[S::U64; 2]; U] {
-        let simd = self.simd;
-        let [m0, m1] = self.multiplier;
-        let mut words = [[simd.splat_u64(0); 2]; U];
-        for (words, [x0, x1, x2, x3]) in words.iter_mut().zip(state.0) {
+        let [k0, k1] = self.keys[ROUNDS - 1];
+        let key = simd.low_halves(k0, k1);
+        let mut words = [[first; 2]; U];
+        for (words, [x0, x1, x2, x3]) in words.iter_mut().zip(x) {
             let p0 = simd.mul_low_u64(x0, m0);
             let p1 = simd.mul_low_u64(x2, m1);
             *words = [
-                simd.swap_xor_low(p1, x1, self.keys[ROUNDS - 1][0]),
-                simd.swap_xor_low(p0, x3, self.keys[ROUNDS - 1][1]),
+                simd.xor3_u64(simd.high_halves(p1, p0), simd.low_halves(x1, x3), key),
+                simd.low_halves(p1, p0),
             ];
         }
-        words
+        (words, first)
     }
 }
-
-/// Words 0 to 3 of `U` vectors of blocks between two rounds.
-#[derive(Clone, Copy)]
-pub(crate) struct State<S: Simd, const U: usize>([[S::U64; 4]; U]);
 
 #[cfg(test)]
 mod tests {
@@ -315,14 +272,14 @@ mod tests {
         fn run<S: Simd>(self, simd: S) -> Vec<u32> {
             let [c0, c1, c2, c3] = self.counter;
             let blocks = Blocks::new(simd, self.key, [c1, c2, c3]);
-            let first = blocks.start(c0);
-            let next = simd.add_u64(first, blocks.step());
+            let ([a, b], next) = blocks.words(blocks.start(c0));
+            let ([c], _) = blocks.words(next);
             let mut all = vec![];
-            for [a, b] in blocks.words([first, next]) {
-                let (low, high) = simd.interleave_u64(a, b);
+            for words in [a, b, c] {
+                let [even, odd] = words.map(|words| simd.from_bits_f32(simd.u64_as_u32(words)));
+                let (low, high) = simd.interleave_f32(even, odd);
                 let mut bits = [0f32; 64];
                 for (i, words) in [low, high].into_iter().enumerate() {
-                    let words = simd.from_bits_f32(simd.u64_as_u32(words));
                     simd.store_f32(words, lend(&mut bits[i * S::LANES..]));
                 }
                 all.extend(bits[..2 * S::LANES].iter().map(|x| x.to_bits()));

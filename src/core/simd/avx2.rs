@@ -75,11 +75,10 @@ impl Simd for Avx2 {
             => _mm256_blendv_epi8(y, x, _mm256_cmpgt_epi32(b, a));
         f32_to_f16_bits(a: F32) -> U32
             => _mm256_cvtepu16_epi32(_mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(a));
-        swap_xor_low(product: U64, a: U64, b: U64) -> U64 => {
-            let swapped = _mm256_shuffle_epi32::<0b10_11_00_01>(product);
-            let mixed = _mm256_xor_si256(swapped, _mm256_xor_si256(a, b));
-            _mm256_blend_epi32::<0b1010_1010>(mixed, swapped)
-        };
+        low_halves(a: U64, b: U64) -> U64
+            => _mm256_blend_epi32::<0b1010_1010>(a, _mm256_shuffle_epi32::<0b10_10_00_00>(b));
+        high_halves(a: U64, b: U64) -> U64
+            => _mm256_blend_epi32::<0b1010_1010>(_mm256_shuffle_epi32::<0b11_11_01_01>(a), b);
         block_numbers() -> U64 => _mm256_setr_epi64x(0, 2, 1, 3);
     }
 
@@ -100,6 +99,10 @@ impl Simd for Avx2 {
     fn u64_as_u32(self, a: __m256i) -> __m256i {
         a
     }
+    #[inline(always)]
+    fn u32_as_u64(self, a: __m256i) -> __m256i {
+        a
+    }
 
     loads_and_stores! {
         load_f32, store_f32(f32 as F32, Self::LANES) => _mm256_loadu_ps, _mm256_storeu_ps;
@@ -107,20 +110,9 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
-    fn deinterleave_u32(self, a: __m256i, b: __m256i) -> (__m256i, __m256i) {
+    fn interleave_f32(self, a: __m256, b: __m256) -> (__m256, __m256) {
         // SAFETY: as for the other intrinsics.
-        unsafe {
-            let (a, b) = (_mm256_castsi256_ps(a), _mm256_castsi256_ps(b));
-            (
-                _mm256_castps_si256(_mm256_shuffle_ps::<0b10_00_10_00>(a, b)),
-                _mm256_castps_si256(_mm256_shuffle_ps::<0b11_01_11_01>(a, b)),
-            )
-        }
-    }
-    #[inline(always)]
-    fn interleave_f32(self, even: __m256, odd: __m256) -> (__m256, __m256) {
-        // SAFETY: as for the other intrinsics.
-        unsafe { (_mm256_unpacklo_ps(even, odd), _mm256_unpackhi_ps(even, odd)) }
+        unsafe { (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)) }
     }
     #[inline(always)]
     fn interleave_u64(self, a: __m256i, b: __m256i) -> (__m256i, __m256i) {

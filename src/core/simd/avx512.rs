@@ -1,6 +1,5 @@
 //! AVX-512: 16 lanes of 32 bits.
 
-use std::arch::asm;
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
@@ -33,39 +32,6 @@ pub(super) fn run<K: Kernel>(simd: Avx512, kernel: K) -> K::Output {
     }
     // SAFETY: a `Avx512` exists only where the processor has these features.
     unsafe { enabled(simd, kernel) }
-}
-
-/// Statements without an instruction that depend on all of some registers: [`Simd::in_step_f32`].
-macro_rules! in_step {
-    ($($name:ident: $t:ty, [$($text:literal $($x:ident)*),*];)*) => {$(
-        #[target_feature(enable = "avx512f")]
-        #[inline]
-        fn $name<const N: usize>(mut values: [$t; N]) -> [$t; N] {
-            match &mut values[..] {
-                $([$($x),*] => {
-                    // SAFETY: a comment in the assembly, which touches nothing.
-                    unsafe {
-                        asm!(
-                            $text,
-                            $(inout(zmm_reg) *$x,)*
-                            options(pure, nomem, nostack, preserves_flags),
-                        );
-                    }
-                })*
-                _ => {}
-            }
-            values
-        }
-    )*};
-}
-
-in_step! {
-    in_step_f32: __m512, [
-        "/* {} {} {} {} {} {} */" a b c d e f,
-        "/* {} {} {} {} {} {} {} {} */" a b c d e f g h
-    ];
-    in_step_f64: __m512d, ["/* {} {} */" a b, "/* {} {} {} {} */" a b c d];
-    in_step_u64: __m512i, ["/* {} {} {} {} {} {} {} {} {} {} {} {} */" a b c d e f g h i j k l];
 }
 
 impl Simd for Avx512 {
@@ -114,9 +80,10 @@ impl Simd for Avx512 {
         f32_to_f16_bits(a: F32) -> U32
             => _mm512_cvtepu16_epi32(_mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(a));
         xor3_u64(a: U64, b: U64, c: U64) -> U64 => _mm512_ternarylogic_epi64::<0x96>(a, b, c);
-        swap_xor_low(product: U64, a: U64, b: U64) -> U64
-            => _mm512_mask_ternarylogic_epi32::<0x96>(
-                _mm512_ror_epi64::<32>(product), 0x5555, a, b);
+        low_halves(a: U64, b: U64) -> U64
+            => _mm512_mask_shuffle_epi32::<0b10_10_00_00>(a, 0xaaaa, b);
+        high_halves(a: U64, b: U64) -> U64
+            => _mm512_mask_shuffle_epi32::<0b11_11_01_01>(b, 0x5555, a);
         block_numbers() -> U64 => _mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7);
     }
 
@@ -138,19 +105,8 @@ impl Simd for Avx512 {
         a
     }
     #[inline(always)]
-    fn in_step_f32<const N: usize>(self, values: [__m512; N]) -> [__m512; N] {
-        // SAFETY: as for the other intrinsics.
-        unsafe { in_step_f32(values) }
-    }
-    #[inline(always)]
-    fn in_step_f64<const N: usize>(self, values: [__m512d; N]) -> [__m512d; N] {
-        // SAFETY: as for the other intrinsics.
-        unsafe { in_step_f64(values) }
-    }
-    #[inline(always)]
-    fn in_step_u64<const N: usize>(self, values: [__m512i; N]) -> [__m512i; N] {
-        // SAFETY: as for the other intrinsics.
-        unsafe { in_step_u64(values) }
+    fn u32_as_u64(self, a: __m512i) -> __m512i {
+        a
     }
     loads_and_stores! {
         load_f32, store_f32(f32 as F32, Self::LANES) => _mm512_loadu_ps, _mm512_storeu_ps;
@@ -158,20 +114,9 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
-    fn deinterleave_u32(self, a: __m512i, b: __m512i) -> (__m512i, __m512i) {
+    fn interleave_f32(self, a: __m512, b: __m512) -> (__m512, __m512) {
         // SAFETY: as for the other intrinsics.
-        unsafe {
-            let (a, b) = (_mm512_castsi512_ps(a), _mm512_castsi512_ps(b));
-            (
-                _mm512_castps_si512(_mm512_shuffle_ps::<0b10_00_10_00>(a, b)),
-                _mm512_castps_si512(_mm512_shuffle_ps::<0b11_01_11_01>(a, b)),
-            )
-        }
-    }
-    #[inline(always)]
-    fn interleave_f32(self, even: __m512, odd: __m512) -> (__m512, __m512) {
-        // SAFETY: as for the other intrinsics.
-        unsafe { (_mm512_unpacklo_ps(even, odd), _mm512_unpackhi_ps(even, odd)) }
+        unsafe { (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)) }
     }
     #[inline(always)]
     fn interleave_u64(self, a: __m512i, b: __m512i) -> (__m512i, __m512i) {

@@ -212,13 +212,6 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn max_f32(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `a * b + c`, rounded once.
     fn mul_add_f32(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
-    /// The same values, none of which is used before all have been computed. Compilers like to
-    /// finish one chain of operations before they begin the next, and the processor then waits;
-    /// where it pays, this holds them back for the numbers of values that kernels have.
-    #[inline(always)]
-    fn in_step_f32<const N: usize>(self, values: [Self::F32; N]) -> [Self::F32; N] {
-        values
-    }
     /// The bits of `a`.
     fn bits_f32(self, a: Self::F32) -> Self::U32;
     /// The floats with bits `a`.
@@ -248,10 +241,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn shr_u32<const N: u32>(self, a: Self::U32) -> Self::U32;
     /// `if a < b { x } else { y }`, comparing as signed.
     fn select_lt_i32(self, a: Self::U32, b: Self::U32, x: Self::U32, y: Self::U32) -> Self::U32;
-    /// Within each 128 bits `(a0 a2 b0 b2, a1 a3 b1 b3)`.
-    fn deinterleave_u32(self, a: Self::U32, b: Self::U32) -> (Self::U32, Self::U32);
-    /// The inverse of [`Simd::deinterleave_u32`].
-    fn interleave_f32(self, even: Self::F32, odd: Self::F32) -> (Self::F32, Self::F32);
+    /// Of each 128 bits `a0 b0 a1 b1` of all groups, then `a2 b2 a3 b3`.
+    fn interleave_f32(self, a: Self::F32, b: Self::F32) -> (Self::F32, Self::F32);
     /// Writes the low 16 bits of `a`'s lanes, then of `b`'s, to the first `2 * LANES` of `to`.
     /// The upper bits must be 0.
     fn store_u16(self, a: Self::U32, b: Self::U32, to: &mut [MaybeUninit<u16>]);
@@ -288,20 +279,20 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn shr_u64<const N: u32>(self, a: Self::U64) -> Self::U64;
     /// The product of the low halves; the high halves are ignored.
     fn mul_low_u64(self, a: Self::U64, b: Self::U64) -> Self::U64;
-    /// `product` with its halves exchanged, the new low half then xored with `a ^ b`'s.
-    fn swap_xor_low(self, product: Self::U64, a: Self::U64, b: Self::U64) -> Self::U64;
-    /// Lane `i` holds the number of the block whose words [`Simd::interleave_u64`] puts in place:
-    /// the first of each 128 bits 0, 1, .., the second the rest.
+    /// The low halves of `a`, and above each that of `b`.
+    fn low_halves(self, a: Self::U64, b: Self::U64) -> Self::U64;
+    /// The high halves of `a`, and above each that of `b`.
+    fn high_halves(self, a: Self::U64, b: Self::U64) -> Self::U64;
+    /// Lane `i` holds the number of the block that [`Simd::interleave_f32`] and
+    /// [`Simd::interleave_u64`] put in place: the first of each 128 bits 0, 1, .., the second the
+    /// rest.
     fn block_numbers(self) -> Self::U64;
     /// Of each 128 bits the low halves `a0 b0` of all groups, then the high halves `a1 b1`.
     fn interleave_u64(self, a: Self::U64, b: Self::U64) -> (Self::U64, Self::U64);
-    /// [`Simd::in_step_f32`] of 64-bit integers.
-    #[inline(always)]
-    fn in_step_u64<const N: usize>(self, values: [Self::U64; N]) -> [Self::U64; N] {
-        values
-    }
     /// The same bits as 32-bit lanes, low half first.
     fn u64_as_u32(self, a: Self::U64) -> Self::U32;
+    /// The inverse of [`Simd::u64_as_u32`].
+    fn u32_as_u64(self, a: Self::U32) -> Self::U64;
 
     /// Every lane `x`.
     fn splat_f64(self, x: f64) -> Self::F64;
@@ -321,11 +312,6 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn max_f64(self, a: Self::F64, b: Self::F64) -> Self::F64;
     /// `a * b + c`, rounded once.
     fn mul_add_f64(self, a: Self::F64, b: Self::F64, c: Self::F64) -> Self::F64;
-    /// [`Simd::in_step_f32`] of f64.
-    #[inline(always)]
-    fn in_step_f64<const N: usize>(self, values: [Self::F64; N]) -> [Self::F64; N] {
-        values
-    }
     /// The bits of `a`.
     fn bits_f64(self, a: Self::F64) -> Self::U64;
     /// The floats with bits `a`.

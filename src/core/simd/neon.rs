@@ -94,13 +94,13 @@ impl Simd for Neon {
             );
             vmovl_u16(bits)
         };
-        swap_xor_low(product: U64, a: U64, b: U64) -> U64 => {
-            let swapped = vrev64q_u32(vreinterpretq_u32_u64(product));
-            let low = vandq_u64(veorq_u64(a, b), vdupq_n_u64(0xffff_ffff));
-            veorq_u64(vreinterpretq_u64_u32(swapped), low)
-        };
+        low_halves(a: U64, b: U64) -> U64 => vreinterpretq_u64_u32(
+            vtrn1q_u32(vreinterpretq_u32_u64(a), vreinterpretq_u32_u64(b)));
+        high_halves(a: U64, b: U64) -> U64 => vreinterpretq_u64_u32(
+            vtrn2q_u32(vreinterpretq_u32_u64(a), vreinterpretq_u32_u64(b)));
         block_numbers() -> U64 => vcombine_u64(vcreate_u64(0), vcreate_u64(1));
         u64_as_u32(a: U64) -> U32 => vreinterpretq_u32_u64(a);
+        u32_as_u64(a: U32) -> U64 => vreinterpretq_u64_u32(a);
     }
 
     shifts! {
@@ -123,14 +123,9 @@ impl Simd for Neon {
     }
 
     #[inline(always)]
-    fn deinterleave_u32(self, a: uint32x4_t, b: uint32x4_t) -> (uint32x4_t, uint32x4_t) {
+    fn interleave_f32(self, a: float32x4_t, b: float32x4_t) -> (float32x4_t, float32x4_t) {
         // SAFETY: as for the other intrinsics.
-        unsafe { (vuzp1q_u32(a, b), vuzp2q_u32(a, b)) }
-    }
-    #[inline(always)]
-    fn interleave_f32(self, even: float32x4_t, odd: float32x4_t) -> (float32x4_t, float32x4_t) {
-        // SAFETY: as for the other intrinsics.
-        unsafe { (vzip1q_f32(even, odd), vzip2q_f32(even, odd)) }
+        unsafe { (vzip1q_f32(a, b), vzip2q_f32(a, b)) }
     }
     #[inline(always)]
     fn interleave_u64(self, a: uint64x2_t, b: uint64x2_t) -> (uint64x2_t, uint64x2_t) {

@@ -50,7 +50,8 @@ impl Simd for Scalar {
         add_u64(a, b): u64, 2 => a.wrapping_add(b);
         sub_u64(a, b): u64, 2 => a.wrapping_sub(b);
         mul_low_u64(a, b): u64, 2 => (a & 0xffff_ffff) * (b & 0xffff_ffff);
-        swap_xor_low(p, a, b): u64, 2 => p.rotate_left(32) ^ ((a ^ b) & 0xffff_ffff);
+        low_halves(a, b): u64, 2 => a & 0xffff_ffff | b << 32;
+        high_halves(a, b): u64, 2 => a >> 32 | b >> 32 << 32;
         add_f64(a, b): f64, 2 => a + b;
         sub_f64(a, b): f64, 2 => a - b;
         mul_f64(a, b): f64, 2 => a * b;
@@ -108,12 +109,8 @@ impl Simd for Scalar {
         a.map(|x| x >> N)
     }
     #[inline(always)]
-    fn deinterleave_u32(self, a: [u32; 4], b: [u32; 4]) -> ([u32; 4], [u32; 4]) {
-        ([a[0], a[2], b[0], b[2]], [a[1], a[3], b[1], b[3]])
-    }
-    #[inline(always)]
-    fn interleave_f32(self, even: [f32; 4], odd: [f32; 4]) -> ([f32; 4], [f32; 4]) {
-        ([even[0], odd[0], even[1], odd[1]], [even[2], odd[2], even[3], odd[3]])
+    fn interleave_f32(self, a: [f32; 4], b: [f32; 4]) -> ([f32; 4], [f32; 4]) {
+        ([a[0], b[0], a[1], b[1]], [a[2], b[2], a[3], b[3]])
     }
     #[inline(always)]
     fn store_u16(self, a: [u32; 4], b: [u32; 4], to: &mut [MaybeUninit<u16>]) {
@@ -144,6 +141,11 @@ impl Simd for Scalar {
     #[inline(always)]
     fn interleave_u64(self, a: [u64; 2], b: [u64; 2]) -> ([u64; 2], [u64; 2]) {
         ([a[0], b[0]], [a[1], b[1]])
+    }
+    #[inline(always)]
+    fn u32_as_u64(self, a: [u32; 4]) -> [u64; 2] {
+        let lane = |low, high| u64::from(low) | u64::from(high) << 32;
+        [lane(a[0], a[1]), lane(a[2], a[3])]
     }
     #[inline(always)]
     fn u64_as_u32(self, a: [u64; 2]) -> [u32; 4] {

@@ -61,10 +61,15 @@ impl Simd for Sse2 {
             let mask = _mm_cmplt_epi32(a, b);
             _mm_or_si128(_mm_and_si128(mask, x), _mm_andnot_si128(mask, y))
         };
-        swap_xor_low(product: U64, a: U64, b: U64) -> U64 => {
-            let swapped = _mm_shuffle_epi32::<0b10_11_00_01>(product);
-            let low = _mm_set1_epi64x(0xffff_ffff);
-            _mm_xor_si128(swapped, _mm_and_si128(low, _mm_xor_si128(a, b)))
+        low_halves(a: U64, b: U64) -> U64 => {
+            let (a, b) = (_mm_castsi128_ps(a), _mm_castsi128_ps(b));
+            let both = _mm_castps_si128(_mm_shuffle_ps::<0b10_00_10_00>(a, b));
+            _mm_shuffle_epi32::<0b11_01_10_00>(both)
+        };
+        high_halves(a: U64, b: U64) -> U64 => {
+            let (a, b) = (_mm_castsi128_ps(a), _mm_castsi128_ps(b));
+            let both = _mm_castps_si128(_mm_shuffle_ps::<0b11_01_11_01>(a, b));
+            _mm_shuffle_epi32::<0b11_01_10_00>(both)
         };
         block_numbers() -> U64 => _mm_set_epi64x(1, 0);
     }
@@ -84,6 +89,10 @@ impl Simd for Sse2 {
     }
     #[inline(always)]
     fn u64_as_u32(self, a: __m128i) -> __m128i {
+        a
+    }
+    #[inline(always)]
+    fn u32_as_u64(self, a: __m128i) -> __m128i {
         a
     }
 
@@ -125,20 +134,9 @@ impl Simd for Sse2 {
         self.or_u32(sign, self.select_lt_i32(magnitude, smallest_normal, subnormal, normal))
     }
     #[inline(always)]
-    fn deinterleave_u32(self, a: __m128i, b: __m128i) -> (__m128i, __m128i) {
+    fn interleave_f32(self, a: __m128, b: __m128) -> (__m128, __m128) {
         // SAFETY: as for the other intrinsics.
-        unsafe {
-            let (a, b) = (_mm_castsi128_ps(a), _mm_castsi128_ps(b));
-            (
-                _mm_castps_si128(_mm_shuffle_ps::<0b10_00_10_00>(a, b)),
-                _mm_castps_si128(_mm_shuffle_ps::<0b11_01_11_01>(a, b)),
-            )
-        }
-    }
-    #[inline(always)]
-    fn interleave_f32(self, even: __m128, odd: __m128) -> (__m128, __m128) {
-        // SAFETY: as for the other intrinsics.
-        unsafe { (_mm_unpacklo_ps(even, odd), _mm_unpackhi_ps(even, odd)) }
+        unsafe { (_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b)) }
     }
     #[inline(always)]
     fn interleave_u64(self, a: __m128i, b: __m128i) -> (__m128i, __m128i) {

@@ -64,14 +64,6 @@ macro_rules! each {
     }};
 }
 
-/// What is taken apart, put together again.
-#[inline(always)]
-fn there_and_back<S: Simd>(simd: S, x: S::U32, y: S::U32) -> (S::U32, S::U32) {
-    let (even, odd) = simd.deinterleave_u32(x, y);
-    let (x, y) = simd.interleave_f32(simd.from_bits_f32(even), simd.from_bits_f32(odd));
-    (simd.bits_f32(x), simd.bits_f32(y))
-}
-
 /// The bits, one pattern for all NaNs: IEEE 754 leaves their sign and payload open.
 #[inline(always)]
 fn bits_of(x: f32) -> u64 {
@@ -127,13 +119,6 @@ impl Kernel for Operations<'_> {
         each!(simd, all, u32, "select_lt_i32", |x = fa, y = fb, z = fc| simd
             .select_lt_i32(x, y, z, x));
         each!(simd, all, u32, "splat_u32", |x = fa| simd.xor_u32(x, simd.splat_u32(0x8000_0001)));
-        // Which lane goes where depends on the width: together they hold the even elements.
-        each!(simd, all, u32, "deinterleave_u32", |x = fa, y = fb| simd.deinterleave_u32(x, y).0);
-        if let Some((_, lanes)) = all.last_mut() {
-            lanes.sort_unstable();
-        }
-        each!(simd, all, u32, "there and back 0", |x = fa, y = fb| there_and_back(simd, x, y).0);
-        each!(simd, all, u32, "there and back 1", |x = fa, y = fb| there_and_back(simd, x, y).1);
 
         let (da, db, dc) = (doubles(self.a), doubles(self.b), doubles(self.c));
         let (ma, mb) = (doubles_without_nan(&da), doubles_without_nan(&db));
@@ -159,7 +144,10 @@ impl Kernel for Operations<'_> {
         each!(simd, all, u64, "shr_u64 12", |x = da| simd.shr_u64::<12>(x));
         each!(simd, all, u64, "shr_u64 52", |x = da| simd.shr_u64::<52>(x));
         each!(simd, all, u64, "mul_low_u64", |x = da, y = db| simd.mul_low_u64(x, y));
-        each!(simd, all, u64, "swap_xor_low", |x = da, y = db, z = dc| simd.swap_xor_low(x, y, z));
+        each!(simd, all, u64, "low_halves", |x = da, y = db| simd.low_halves(x, y));
+        each!(simd, all, u64, "high_halves", |x = da, y = db| simd.high_halves(x, y));
+        each!(simd, all, u64, "as u32 and back", |x = da| simd
+            .u32_as_u64(simd.add_u32(simd.u64_as_u32(x), simd.splat_u32(1))));
         each!(simd, all, u64, "splat_u64", |x = da| simd.xor_u64(x, simd.splat_u64(1 << 63 | 1)));
         all
     }
