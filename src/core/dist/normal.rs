@@ -5,7 +5,7 @@
 //! minimax polynomials over one octave and one quadrant. float32: 31 bits of u, tail to 6.66
 //! standard deviations; float64: 52 bits, 8.49. Stability: Stable.
 
-use super::sampler::{Bounds, GROUP, Group, Sampler, horner_f32, horner_f64, one_to_two};
+use super::sampler::{Bounds, GROUP, Group, Sampler, from_octave, horner_f32, horner_f64};
 use crate::simd::Simd;
 
 /// `mean + stddev * z` in float32.
@@ -187,7 +187,7 @@ impl Sampler<f64> for NormalF64 {
             let radius_word = simd.low_halves(even, odd);
             let angle_word = simd.high_halves(even, odd);
             // u in (0, 1].
-            let u = simd.sub_f64(simd.splat_f64(2.0), one_to_two(simd, radius_word));
+            let u = simd.sub_f64(simd.splat_f64(2.0), from_octave(simd, 1.0, radius_word));
             let cut = simd.splat_u64(SQRT_HALF_F64);
             let octaves = simd.sub_u64(simd.bits_f64(u), cut);
             // The exponent plus 1024 as the low bits of a float64 near 2^52, then without them.
@@ -201,8 +201,8 @@ impl Sampler<f64> for NormalF64 {
             square[i] = simd.mul_f64(z[i], z[i]);
 
             // The angle in quarter turns, a in [-1, 1), from the word without its uppermost bit.
-            let x = one_to_two(simd, simd.shl_u64::<1>(angle_word));
-            a[i] = simd.sub_f64(simd.mul_f64(x, simd.splat_f64(2.0)), simd.splat_f64(3.0));
+            let x = from_octave(simd, 2.0, simd.shl_u64::<1>(angle_word));
+            a[i] = simd.sub_f64(x, simd.splat_f64(3.0));
             angle_square[i] = simd.mul_f64(a[i], a[i]);
             side[i] = simd.and_u64(angle_word, simd.splat_u64(1 << 63));
         }

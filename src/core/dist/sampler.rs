@@ -55,10 +55,11 @@ impl Bounds {
     }
 }
 
-/// The upper 52 bits of each lane as the fraction of a float64 in [1, 2).
+/// The upper 52 bits of each lane as the fraction of a float64 from `octave`, a power of two, to
+/// its double.
 #[inline(always)]
-pub(crate) fn one_to_two<S: Simd>(simd: S, words: S::U64) -> S::F64 {
-    simd.from_bits_f64(simd.or_u64(simd.shr_u64::<12>(words), simd.splat_u64(1f64.to_bits())))
+pub(crate) fn from_octave<S: Simd>(simd: S, octave: f64, words: S::U64) -> S::F64 {
+    simd.from_bits_f64(simd.or_u64(simd.shr_u64::<12>(words), simd.splat_u64(octave.to_bits())))
 }
 
 /// The values made of the even and of the odd words of vectors of blocks, in natural order.
@@ -115,6 +116,7 @@ pub(crate) fn horner_f64<S: Simd, const N: usize>(
         for (sum, x) in sums.iter_mut().zip(x) {
             *sum = simd.add_f64(simd.mul_f64(*sum, x), simd.splat_f64(*coefficient));
         }
+        sums = simd.in_step_f64(sums);
     }
     sums
 }

@@ -7,7 +7,7 @@
 //! Stable. Other intervals: [`super::truncated_interval`].
 
 use super::sampler::{
-    Bounds, GROUP, Group, Sampler, horner_f32, horner_f64, in_order, one_to_two, pairs_in_order,
+    Bounds, GROUP, Group, Sampler, from_octave, horner_f32, horner_f64, in_order, pairs_in_order,
 };
 use crate::dist::format::Format;
 use crate::simd::Simd;
@@ -142,8 +142,7 @@ impl Sampler<f64> for TruncatedNormalF64 {
         let [mut t, mut v] = [[mean; 2 * GROUP]; 2];
         for (i, words) in words.as_flattened().iter().enumerate() {
             // 2 (1 + k / 2^52) - 3 + 2^-52: an odd multiple of 2^-52, every step exact.
-            let x = simd.mul_f64(one_to_two(simd, *words), simd.splat_f64(2.0));
-            let x = simd.sub_f64(x, simd.splat_f64(3.0));
+            let x = simd.sub_f64(from_octave(simd, 2.0, *words), simd.splat_f64(3.0));
             t[i] = simd.add_f64(x, simd.splat_f64(f64::EPSILON));
             v[i] = simd.sub_f64(simd.splat_f64(1.0), simd.mul_f64(t[i], t[i]));
         }

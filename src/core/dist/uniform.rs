@@ -6,7 +6,7 @@
 //! Consumes one word an element (two for float64). Stability: Stable.
 
 use super::format::Format;
-use super::sampler::{Bounds, GROUP, Group, Sampler, in_order, one_to_two, pairs_in_order};
+use super::sampler::{Bounds, GROUP, Group, Sampler, from_octave, in_order, pairs_in_order};
 use crate::simd::Simd;
 
 /// `value(k) = k * scale + low`, for the float32 lattice of k = 0 .. 2^24-1.
@@ -94,7 +94,7 @@ impl Sampler<f64> for UniformF64 {
         let words = pairs_in_order(simd, words);
         let mut values = [[low; 2]; GROUP];
         for (value, words) in values.as_flattened_mut().iter_mut().zip(words.as_flattened()) {
-            let u = simd.sub_f64(one_to_two(simd, *words), simd.splat_f64(1.0));
+            let u = simd.sub_f64(from_octave(simd, 1.0, *words), simd.splat_f64(1.0));
             *value = simd.add_f64(simd.mul_f64(u, range), low);
         }
         values

@@ -1,5 +1,6 @@
 //! AVX-512: 16 lanes of 32 bits.
 
+use std::arch::asm;
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
@@ -32,6 +33,27 @@ pub(super) fn run<K: Kernel>(simd: Avx512, kernel: K) -> K::Output {
     }
     // SAFETY: a `Avx512` exists only where the processor has these features.
     unsafe { enabled(simd, kernel) }
+}
+
+/// Statements without an instruction that depend on all of four registers:
+/// [`Simd::in_step_f64`].
+#[target_feature(enable = "avx512f")]
+#[inline]
+fn in_step<const N: usize>(mut values: [__m512d; N]) -> [__m512d; N] {
+    for four in values.as_chunks_mut::<4>().0 {
+        // SAFETY: a comment in the assembly, which touches nothing.
+        unsafe {
+            asm!(
+                "/* {} {} {} {} */",
+                inout(zmm_reg) four[0],
+                inout(zmm_reg) four[1],
+                inout(zmm_reg) four[2],
+                inout(zmm_reg) four[3],
+                options(pure, nomem, nostack, preserves_flags),
+            );
+        }
+    }
+    values
 }
 
 impl Simd for Avx512 {
@@ -107,6 +129,11 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn u32_as_u64(self, a: __m512i) -> __m512i {
         a
+    }
+    #[inline(always)]
+    fn in_step_f64<const N: usize>(self, values: [__m512d; N]) -> [__m512d; N] {
+        // SAFETY: as for the other intrinsics.
+        unsafe { in_step(values) }
     }
     loads_and_stores! {
         load_f32, store_f32(f32 as F32, Self::LANES) => _mm512_loadu_ps, _mm512_storeu_ps;
