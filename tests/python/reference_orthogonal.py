@@ -64,6 +64,10 @@ def fma64(a: Array, b: Array, c: Array) -> Array:
 FMA: dict[str, Callable[[Array, Array, Array], Array]] = {"float32": fma32, "float64": fma64}
 
 
+def fused(a: float, b: float, c: float) -> float:
+    return float(fma64(np.array([a]), np.array([b]), np.array([c]))[0])
+
+
 def sums_of_squares(g: Array) -> Array:
     """For each column, of its rows from the diagonal on, in float64."""
     m, n = g.shape
@@ -92,11 +96,20 @@ def reflectors(g: Array) -> tuple[Array, Array]:
         if k == m - 1 or ss == 0:
             d[k] = sign
             continue
-        r = math.sqrt(ss)
-        reach = r + abs(float(x[0]))
-        c = 1 / math.sqrt(r * reach)
-        v[k:, k] = x * c
-        v[k, k] = (sign * reach) * c
+        a, r = abs(float(x[0])), math.sqrt(ss)
+        p = r + a
+        q = r * p
+        c = 1 / math.sqrt(q)
+        low = p_low = 0.0
+        if g.dtype == np.float64:
+            r_low = fused(-r, r, ss) / (2 * r)
+            b = p - r
+            p_low = r_low + ((r - (p - b)) + (a - b))
+            q_low = fused(r, p, -q) + fused(r, p_low, r_low * p)
+            u = q * c
+            low = c / 2 * (fused(-u, c, 1) - fused(fused(q, c, -u), c, q_low * c * c))
+        v[k:, k] = fma64(x, np.full_like(x, c), x * low)
+        v[k, k] = sign * fused(p, c, fused(p, low, p_low * c))
         d[k] = -sign
     return v, d
 

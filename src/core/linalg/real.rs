@@ -19,6 +19,8 @@ pub(super) trait Real:
 {
     const ZERO: Self;
     const ONE: Self;
+    /// Whether it is f64 itself.
+    const DOUBLE: bool;
     /// An instruction set's vector of this type.
     type Vector<S: Simd>: Copy;
     /// Numbers in a vector.
@@ -49,6 +51,7 @@ macro_rules! real {
         impl Real for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
+            const DOUBLE: bool = $halved == 2;
             type Vector<S: Simd> = S::$v;
             #[inline(always)]
             fn lanes<S: Simd>() -> usize {
