@@ -312,9 +312,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn max_f64(self, a: Self::F64, b: Self::F64) -> Self::F64;
     /// `a * b + c`, rounded once.
     fn mul_add_f64(self, a: Self::F64, b: Self::F64, c: Self::F64) -> Self::F64;
-    /// The same values, none of which is used before all have been computed. Compilers like to
-    /// finish one chain of operations before they begin the next, and the processor then waits;
-    /// where it pays, this holds them back for the numbers of values that kernels have.
+    /// The same values, none of which is used before the other three of its four have been
+    /// computed. Compilers like to finish one chain of operations before they begin the next, and
+    /// the processor then waits; where it pays, this holds them back.
     #[inline(always)]
     fn in_step_f64<const N: usize>(self, values: [Self::F64; N]) -> [Self::F64; N] {
         values
