@@ -8,13 +8,9 @@ How late Ctrl-C is comes from fills of seconds.
 """
 
 import argparse
-import os
-import signal
 import statistics
 import subprocess
 import sys
-import threading
-import time
 import timeit
 from collections.abc import Callable
 from functools import partial
@@ -25,6 +21,7 @@ from rich.console import Console
 from rich.table import Table
 
 import seedbed
+from interrupts import lateness
 from seedbed import initializers, random
 
 CALLS = 5000
@@ -34,21 +31,10 @@ CLOCK = "import numpy, time; start = time.perf_counter(); {}; print(time.perf_co
 def interrupt_time() -> float:
     """Milliseconds from a signal to KeyboardInterrupt, in a fill whose end it does not reach."""
     out = np.empty(1 << 32, ml_dtypes.float8_e5m2)
-    sent = []
-
-    def interrupt() -> None:
-        sent.append(time.perf_counter())
-        os.kill(os.getpid(), signal.SIGINT)
-
-    timer = threading.Timer(0.1, interrupt)
-    timer.start()
-    try:
-        random.truncated_normal(out.shape, dtype=out.dtype, seed=1, out=out)
-    except KeyboardInterrupt:
-        return (time.perf_counter() - sent[0]) * 1e3
-    finally:
-        timer.join()
-    raise AssertionError("the fill ended before it was interrupted")
+    fill = partial(random.truncated_normal, out.shape, dtype=out.dtype, seed=1, out=out)
+    late = lateness(fill, delay=0.1)
+    assert late is not None, "the fill ended before it was interrupted"
+    return late
 
 
 def main() -> None:

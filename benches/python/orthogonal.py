@@ -16,16 +16,17 @@ import argparse
 import importlib.util
 import json
 import os
-import signal
 import statistics
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
+
+from interrupts import lateness
 
 Shape = tuple[int, int]
 
@@ -178,24 +179,13 @@ def interrupt_times(stream: str) -> list[float]:
     """Milliseconds from a signal to KeyboardInterrupt, in matrices that would take seconds."""
     from seedbed import initializers
 
-    # A shell that starts this in the background has it ignored.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
     taken = []
     for shape in [(8000, 8000), (400_000, 400), (400, 400_000)]:
         for delay in (0.1, 0.4, 0.7):
-            sent: list[float] = []
-
-            def interrupt(sent: list[float] = sent) -> None:
-                sent.append(time.perf_counter())
-                os.kill(os.getpid(), signal.SIGINT)
-
-            timer = threading.Timer(delay, interrupt)
-            timer.start()
-            try:
-                initializers.Orthogonal(seed=1, stream=stream)(shape, dtype="float64")
-                timer.join()
-            except KeyboardInterrupt:
-                taken.append((time.perf_counter() - sent[0]) * 1e3)
+            initializer = initializers.Orthogonal(seed=1, stream=stream)
+            late = lateness(partial(initializer, shape, dtype="float64"), delay)
+            if late is not None:
+                taken.append(late)
     return taken
 
 

@@ -236,7 +236,8 @@ mod tests {
                     if std::mem::take(first) {
                         started.wait();
                     }
-                    std::thread::sleep(std::time::Duration::from_millis(1));
+                    // Long, so that a busy machine is not taken for a call that waits.
+                    std::thread::sleep(std::time::Duration::from_millis(10));
                     Ok(())
                 };
                 let tasks = std::iter::repeat(()).take_while(|()| {

@@ -38,6 +38,9 @@ SMALL = 'seed = 1\n[[tensor]]\nname = "w"\nshape = [2, 3]\ninit = "he_normal"\n'
 LONG = SMALL.replace('"w"', '"w.{i}"\nrepeat = { i = 1000 }').replace("[2, 3]", "[2000, 2000]")
 
 
+SCRIPT = Path(sysconfig.get_path("scripts")) / "seedbed"
+
+
 def run(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=400, **options
@@ -395,8 +398,7 @@ def test_a_reader_that_leaves_early_is_not_a_traceback() -> None:
 
 
 def test_the_installed_command_is_the_module(tmp_path: Path) -> None:
-    script = Path(sys.executable).with_name("seedbed")
-    done = subprocess.run([script, "--version"], capture_output=True, text=True, timeout=400)
+    done = subprocess.run([SCRIPT, "--version"], capture_output=True, text=True, timeout=400)
     assert done.stdout == run("--version").stdout
 
 
@@ -461,9 +463,6 @@ def test_every_initializer_in_small_chunks_is_the_direct_call(
         write_checkpoint(str(path), specification.tensors, {}, chunk_bytes=chunk_bytes)
         data = path.read_bytes()
         assert data[8 + int.from_bytes(data[:8], "little") :] == expected.tobytes()
-
-
-SCRIPT = Path(sysconfig.get_path("scripts")) / "seedbed"
 
 
 @pytest.mark.parametrize("command", [COMMAND, [sys.executable, "-Imseedbed"], [str(SCRIPT)]])

@@ -5,9 +5,7 @@ What concerns a whole process runs in one of its own.
 
 import gc
 import itertools
-import os
 import queue
-import subprocess
 import sys
 import textwrap
 import threading
@@ -18,6 +16,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
+from interpreter import run
 from seedbed import random
 
 HUGE_PAGE = 2 << 20
@@ -26,19 +25,6 @@ LENGTHS = (0, 1, 2, 63, 64, 65, 4095, 4096, 4097, *(HUGE_PAGE + by for by in (-1
 LENGTHS += (2 * HUGE_PAGE + 3,)
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-
-
-def run(script: str, **environment: str) -> str:
-    """What a fresh interpreter prints when running `script`."""
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        capture_output=True,
-        text=True,
-        timeout=400,
-        env={**os.environ, **environment},
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout.strip()
 
 
 def fresh(length: int, dtype: str = "float8_e5m2") -> np.ndarray[Any, Any]:

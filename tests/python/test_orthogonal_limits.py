@@ -3,31 +3,18 @@
 What concerns a whole process runs in one of its own.
 """
 
-import os
-import subprocess
+import functools
 import sys
-import textwrap
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
+import interpreter
 from seedbed import initializers
 
-
-def run(script: str, **environment: str) -> str:
-    """What a fresh interpreter prints when running `script`."""
-    ran = subprocess.run(
-        [sys.executable, "-W", "error", "-c", textwrap.dedent(script)],
-        capture_output=True,
-        text=True,
-        timeout=400,
-        check=False,
-        env={**os.environ, **environment},
-    )
-    assert ran.returncode == 0, ran.stderr
-    return ran.stdout.strip()
+run = functools.partial(interpreter.run, PYTHONWARNINGS="error")
 
 
 @pytest.mark.parametrize("stream", ["philox", "numpy"])

@@ -3,7 +3,6 @@
 What concerns a whole process runs in one of its own.
 """
 
-import subprocess
 import sys
 import textwrap
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 
 import seedbed
+from interpreter import run
 from seedbed import random
 
 LARGE = (1200, 500)  # above 2**18 elements, from where on fills are parallel
@@ -24,21 +24,6 @@ def keep_threads() -> Iterator[None]:
     before = seedbed.get_num_threads()
     yield
     seedbed.set_num_threads(before)
-
-
-def run(script: str, **environment: str) -> str:
-    """What a fresh interpreter prints when running `script`."""
-    import os
-
-    result = subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)],
-        capture_output=True,
-        text=True,
-        timeout=400,
-        env={**os.environ, **environment},
-    )
-    assert result.returncode == 0, result.stderr
-    return result.stdout.strip()
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "bfloat16", "float8_e4m3fn"])
