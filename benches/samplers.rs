@@ -12,8 +12,8 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use ndarray::{ArrayViewMutD, IxDyn};
 use seedbed_core::block::Block;
-use seedbed_core::dist::Distribution;
-use seedbed_core::element::{F8E4M3Fn, F8E5M2, OutMut, bf16, f16};
+use seedbed_core::dist::{Distribution, Values};
+use seedbed_core::element::{DType, F8E4M3Fn, F8E5M2, OutMut, bf16, f16};
 use seedbed_core::parallel::{Exec, Pool};
 use seedbed_core::stream::{Key, by_id};
 
@@ -57,8 +57,11 @@ fn samplers<T: Copy>(
             bench.iter(|| {
                 let view = ArrayViewMutD::from_shape(IxDyn(&[len]), black_box(&mut memory[..]))
                     .expect("the shape is the slice's");
+                let values = black_box(Values::Independent(distribution));
+                let out = lend(view);
                 philox
-                    .fill(black_box(&distribution), KEY, &block, lend(view), exec)
+                    .plan(&values, KEY, block.shape(), out.dtype())
+                    .and_then(|plan| plan.fill(&block, out, exec))
                     .expect("the parameters are valid");
             });
         });
@@ -114,7 +117,8 @@ fn orthogonal(criterion: &mut Criterion) {
                 let view = ArrayViewMutD::from_shape(IxDyn(&[n, n]), black_box(&mut memory[..]))
                     .expect("the shape is the slice's");
                 philox
-                    .fill_orthogonal(1.0, KEY, &block, OutMut::F32(view), &Exec::serial())
+                    .plan(&Values::Orthogonal { gain: 1.0 }, KEY, block.shape(), DType::F32)
+                    .and_then(|plan| plan.fill(&block, OutMut::F32(view), &Exec::serial()))
                     .expect("the parameters are valid");
             });
         });

@@ -2,7 +2,7 @@
 
 `seedbed.initializers` stands in for `keras.initializers` and returns NumPy arrays;
 `seedbed.random` holds the samplers and seeds beneath it. Importing seedbed imports NumPy and
-ml_dtypes, and no framework.
+no framework; ml_dtypes, which adds bfloat16 and float8 to NumPy, comes with the first draw.
 """
 
 try:
@@ -16,12 +16,14 @@ except ValueError as error:
 
 from seedbed import initializers, random
 from seedbed._config import show_config
+from seedbed._draw import Draw
 from seedbed._selfcheck import selfcheck
 from seedbed._streams import get_stream, set_stream, use_stream
 
 __all__ = [
     "initializers",
     "random",
+    "Draw",
     "set_stream",
     "use_stream",
     "get_stream",

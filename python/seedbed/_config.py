@@ -3,7 +3,7 @@
 from typing import Any, Literal, overload
 
 from seedbed import _core
-from seedbed._streams import get_stream
+from seedbed._streams import get_stream, streams
 
 
 @overload
@@ -28,7 +28,7 @@ def show_config(mode: str = "stdout") -> dict[str, Any] | None:
         "build": _core.build_info(),
         "instruction set": {"used": _core.isa(), "available": _core.available_isas()},
         "threads": _core.get_num_threads(),
-        "streams": {"used": get_stream(), "available": _core.streams()},
+        "streams": {"used": get_stream(), "available": streams()},
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": {name: _version(name) for name in ("numpy", "ml_dtypes", "keras")},

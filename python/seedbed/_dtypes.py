@@ -9,6 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from seedbed import _core
+
 # What Keras allows, text aside: there are no arrays of text to initialize.
 _NUMPY: Final = (
     *("float16", "float32", "float64"),
@@ -72,6 +74,19 @@ def _standardize_unknown(dtype: object) -> np.dtype[Any]:
         f"Invalid dtype: {dtype}. `dtype` must be one of {', '.join(_NUMPY + _ML_DTYPES)}. "
         f"Received: dtype={dtype!r}"
     )
+
+
+def standardize_for(shape: Any, dtype: object) -> np.dtype[Any]:
+    """As `standardize`; where the shape is wrong as well, it is the shape that is spoken of.
+
+    Raises:
+        ValueError: `dtype` is nothing that Keras takes for a dtype.
+    """
+    try:
+        return standardize(dtype)
+    except ValueError:
+        _core.standardize_shape(shape)
+        raise
 
 
 def floatx() -> str:

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from seedbed import _core, _keras_numpy
-from seedbed._dtypes import standardize
-from seedbed._seeds import SeedGenerator, fold_in, resolve_seed
-from seedbed._streams import get_stream
+from seedbed._draw import dtype_of
+from seedbed._generator import SeedGenerator
+from seedbed._seeds import fold_in
+from seedbed._streams import rules_of
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -42,7 +42,8 @@ def uniform(
         shape: The shape, a tuple or list of integers.
         minval: Lower bound, included.
         maxval: Upper bound, excluded.
-        dtype: A floating-point dtype; None for `keras.config.floatx()`, or float32 without Keras.
+        dtype: A floating-point dtype. None is that of `out` where given, else
+            `keras.config.floatx()` where Keras is imported, else float32.
         seed: An integer in 0 .. 2**64-1, which repeats its values, a `SeedGenerator`, which is
             advanced, or None for new values each time.
         stream: See the module.
@@ -58,12 +59,10 @@ def uniform(
         IndexError: An `index` outside the shape.
         MemoryError: The array does not fit.
     """
-    stream = get_stream() if stream is None else stream
-    if stream == "numpy":
-        return _keras_numpy.uniform(shape, minval, maxval, dtype, seed, index, out, checked=True)
-    dtype = standardize(dtype)
-    key, draw = resolve_seed(seed)
-    return _core.fill_uniform(shape, minval, maxval, dtype, key, draw, stream, index, out)
+    dtype = dtype_of(out) if dtype is None and out is not None else dtype
+    draw = rules_of(stream).uniform(shape, dtype, seed, minval, maxval, floating=True)
+    values: npt.NDArray[Any] = draw.draw(index, out)
+    return values
 
 
 def normal(
@@ -95,12 +94,10 @@ def normal(
     Raises:
         As `uniform`.
     """
-    stream = get_stream() if stream is None else stream
-    if stream == "numpy":
-        return _keras_numpy.normal(shape, mean, stddev, dtype, seed, index, out)
-    dtype = standardize(dtype)
-    key, draw = resolve_seed(seed)
-    return _core.fill_normal(shape, mean, stddev, dtype, key, draw, stream, index, out)
+    dtype = dtype_of(out) if dtype is None and out is not None else dtype
+    draw = rules_of(stream).normal(shape, dtype, seed, mean, stddev)
+    values: npt.NDArray[Any] = draw.draw(index, out)
+    return values
 
 
 def truncated_normal(
@@ -136,13 +133,7 @@ def truncated_normal(
     Raises:
         As `uniform`.
     """
-    stream = get_stream() if stream is None else stream
-    if stream == "numpy":
-        return _keras_numpy.truncated_normal(
-            shape, mean, stddev, dtype, seed, index, out, lower, upper
-        )
-    dtype = standardize(dtype)
-    key, draw = resolve_seed(seed)
-    return _core.fill_truncated_normal(
-        shape, mean, stddev, lower, upper, dtype, key, draw, stream, index, out
-    )
+    dtype = dtype_of(out) if dtype is None and out is not None else dtype
+    draw = rules_of(stream).truncated_normal(shape, dtype, seed, mean, stddev, lower, upper)
+    values: npt.NDArray[Any] = draw.draw(index, out)
+    return values

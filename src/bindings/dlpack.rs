@@ -5,8 +5,6 @@
 
 use std::ffi::{CStr, c_void};
 
-use seedbed_core::element::DType;
-
 /// The name of a capsule that holds a [`ManagedTensorVersioned`] nobody has taken over.
 pub(crate) const VERSIONED: &CStr = c"dltensor_versioned";
 
@@ -42,17 +40,25 @@ pub(crate) struct DataType {
 }
 
 impl DataType {
-    /// The same type in our words, if it is one that can be filled.
-    pub(crate) fn known(&self) -> Option<DType> {
-        match (self.code, self.bits, self.lanes) {
-            (2, 16, 1) => Some(DType::F16),
-            (2, 32, 1) => Some(DType::F32),
-            (2, 64, 1) => Some(DType::F64),
-            (4, 16, 1) => Some(DType::BF16),
-            (10, 8, 1) => Some(DType::F8E4M3Fn),
-            (12, 8, 1) => Some(DType::F8E5M2),
-            _ => None,
-        }
+    /// The name of the same type in NumPy or ml_dtypes, if there is one.
+    pub(crate) fn name(&self) -> Option<String> {
+        let prefix = match (self.code, self.bits) {
+            (0, 8 | 16 | 32 | 64) => "int",
+            (1, 8 | 16 | 32 | 64) => "uint",
+            (2, 16 | 32 | 64) => "float",
+            (4, 16) => "bfloat",
+            (5, 64 | 128) => "complex",
+            (6, 8) => return (self.lanes == 1).then(|| "bool".to_owned()),
+            (10, 8) => return (self.lanes == 1).then(|| "float8_e4m3fn".to_owned()),
+            (12, 8) => return (self.lanes == 1).then(|| "float8_e5m2".to_owned()),
+            _ => return None,
+        };
+        (self.lanes == 1).then(|| format!("{prefix}{}", self.bits))
+    }
+
+    /// What a type that NumPy does not have is called in messages.
+    pub(crate) fn describe(&self) -> String {
+        format!("of DLPack code {}, {} bits, {} lanes", self.code, self.bits, self.lanes)
     }
 }
 

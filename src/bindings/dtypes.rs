@@ -1,4 +1,4 @@
-//! NumPy's dtype objects of the element types that the core fills.
+//! NumPy's dtype objects of the element types that the core draws.
 
 use numpy::{PyArrayDescr, PyArrayDescrMethods};
 use pyo3::exceptions::PyValueError;
@@ -6,6 +6,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyString;
 use seedbed_core::element::DType;
+
+use crate::text::text;
 
 static DESCRIPTORS: PyOnceLock<[Py<PyArrayDescr>; DType::ALL.len()]> = PyOnceLock::new();
 
@@ -42,42 +44,37 @@ pub(crate) fn descriptor<'py>(
     Ok(descriptors(py)?[dtype as usize].bind(py))
 }
 
-/// The dtype that `descriptor` is, or `None` if it is not one of ours in native byte order.
-pub(crate) fn of(descriptor: &Bound<'_, PyArrayDescr>) -> PyResult<Option<DType>> {
-    let py = descriptor.py();
-    let known = descriptors(py)?;
-    let at = known
-        .iter()
-        .position(|known| known.is(descriptor))
-        .or_else(|| known.iter().position(|known| known.bind(py).is_equiv_to(descriptor)));
-    Ok(at.map(|at| DType::ALL[at]))
+/// NumPy's object for the dtype that NumPy or ml_dtypes call `name`.
+pub(crate) fn named<'py>(py: Python<'py>, name: &str) -> PyResult<Bound<'py, PyArrayDescr>> {
+    let ours = DType::ALL.into_iter().find(|dtype| dtype.name() == name);
+    ours.map_or_else(|| PyArrayDescr::new(py, name), |dtype| descriptor(py, dtype).cloned())
 }
 
-/// The dtype that `from`, a name or a `numpy.dtype`, stands for.
+/// The dtype of random values that `from`, a name or a `numpy.dtype`, stands for.
 ///
 /// # Errors
 /// `ValueError` that lists the dtypes of random values.
 pub(crate) fn parse(from: &Bound<'_, PyAny>) -> PyResult<DType> {
-    let py = from.py();
-    let descriptors = descriptors(py)?;
+    let descriptors = descriptors(from.py())?;
     // NumPy's own dtype objects are singletons.
     if let Some(at) = descriptors.iter().position(|descriptor| descriptor.is(from)) {
         return Ok(DType::ALL[at]);
     }
-    if let Ok(name) = from.cast::<PyString>() {
+    let found = if let Ok(name) = from.cast::<PyString>() {
         let name = name.to_cow()?;
-        if let Some(dtype) = DType::ALL.into_iter().find(|dtype| dtype.name() == name) {
-            return Ok(dtype);
-        }
-    } else if let Ok(descriptor) = from.cast::<PyArrayDescr>()
-        && let Some(dtype) = of(descriptor)?
-    {
-        return Ok(dtype);
-    }
-    let known: Vec<_> = DType::ALL.iter().map(|dtype| dtype.name()).collect();
-    Err(PyValueError::new_err(format!(
-        "`dtype` must be one of {}. Received: dtype={}",
-        known.join(", "),
-        from.str()?.to_string_lossy(),
-    )))
+        DType::ALL.into_iter().find(|dtype| dtype.name() == name)
+    } else if let Ok(descriptor) = from.cast::<PyArrayDescr>() {
+        let same = |known: &Py<PyArrayDescr>| known.bind(from.py()).is_equiv_to(descriptor);
+        descriptors.iter().position(same).map(|at| DType::ALL[at])
+    } else {
+        None
+    };
+    found.ok_or_else(|| {
+        let known: Vec<_> = DType::ALL.iter().map(|dtype| dtype.name()).collect();
+        PyValueError::new_err(format!(
+            "`dtype` must be one of {}. Received: dtype={}",
+            known.join(", "),
+            text(from),
+        ))
+    })
 }

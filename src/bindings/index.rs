@@ -3,21 +3,37 @@
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyEllipsis, PySlice, PySliceMethods, PyTuple};
-use seedbed_core::block::Axis;
+use seedbed_core::block::{Axis, Block};
 
-use crate::parse::text;
+use crate::errors::to_exception;
+use crate::text::text;
+
+/// The block that `index` takes from a tensor of shape `shape`, all of it if `None`, and the shape
+/// of the result, which lacks the axes that integers took.
+///
+/// # Errors
+/// As [`coordinates`]; `ValueError` for a shape of too many elements.
+pub(crate) fn block(
+    index: Option<&Bound<'_, PyAny>>,
+    shape: &[usize],
+) -> PyResult<(Block, Vec<usize>)> {
+    let (block, kept) = match index {
+        None => (Block::whole(shape), shape.to_vec()),
+        Some(index) => {
+            let (axes, kept) = coordinates(index, shape)?;
+            (Block::new(shape.to_vec(), axes), kept)
+        }
+    };
+    Ok((block.map_err(|error| to_exception(error, None))?, kept))
+}
 
 /// The coordinates that `index`, a slice, integer or Ellipsis or a tuple of them, takes along each
-/// axis of a tensor of shape `shape`, and the shape of the result, which lacks the axes that
-/// integers took.
+/// axis of a tensor of shape `shape`, and the lengths of the axes that remain.
 ///
 /// # Errors
 /// `IndexError` for too many entries, integers out of range and entries of other types;
 /// `ValueError` for a step of 0; `TypeError` for slices of anything but integers.
-pub(crate) fn parse(
-    index: &Bound<'_, PyAny>,
-    shape: &[usize],
-) -> PyResult<(Vec<Axis>, Vec<usize>)> {
+fn coordinates(index: &Bound<'_, PyAny>, shape: &[usize]) -> PyResult<(Vec<Axis>, Vec<usize>)> {
     let entries: Vec<Bound<'_, PyAny>> = match index.cast::<PyTuple>() {
         Ok(tuple) => tuple.iter().collect(),
         Err(_) => vec![index.clone()],

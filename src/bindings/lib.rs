@@ -1,22 +1,28 @@
 //! The extension module `seedbed._core`: parse, enter, return.
 //!
+//! `stream` and `draw` are the classes that draw, `constants` the functions for what is not drawn.
 //! `parse`, `dtypes`, `index` and `output` turn Python's arguments into the core's, or refuse them;
 //! `buffers` holds the memory, and all unsafe code, `dlpack` the words for other people's; `enter`
-//! runs the core away from the interpreter; `errors` turns its refusals into exceptions.
+//! runs the core away from the interpreter; `errors` turns its refusals into exceptions, in which
+//! `text` shows what was received.
 
 use pyo3::prelude::*;
-use pyo3::types::{IntoPyDict, PyDict};
-use seedbed_core::{simd, stream};
+use pyo3::types::{IntoPyDict, PyDict, PyTuple};
+use seedbed_core::init::variance_scaling;
+use seedbed_core::simd;
 
 mod buffers;
+mod constants;
 mod dlpack;
+mod draw;
 mod dtypes;
 mod enter;
 mod errors;
-mod fills;
 mod index;
 mod output;
 mod parse;
+mod stream;
+mod text;
 mod threads;
 
 /// The environment variable that holds the instruction set down.
@@ -37,7 +43,15 @@ fn available_isas() -> Vec<&'static str> {
 /// The names of the streams, the default first.
 #[pyfunction]
 fn streams() -> Vec<&'static str> {
-    stream::ALL.iter().map(|stream| stream.id()).collect()
+    seedbed_core::stream::ALL.iter().map(|stream| stream.id()).collect()
+}
+
+/// What `function()` returns when floating-point numbers round to nearest and subnormal ones are
+/// kept, whatever other libraries have set in this thread.
+#[pyfunction]
+fn with_standard_floats<'py>(function: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+    let _environment = simd::FloatEnvironment::standard();
+    function.call0()
 }
 
 /// What the extension was built with: compiler, target and profile.
@@ -59,14 +73,19 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     threads::configure(module.py())?;
 
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
-    module.add_function(wrap_pyfunction!(fills::fill_uniform, module)?)?;
-    module.add_function(wrap_pyfunction!(fills::fill_normal, module)?)?;
-    module.add_function(wrap_pyfunction!(fills::fill_truncated_normal, module)?)?;
-    module.add_function(wrap_pyfunction!(fills::fill_variance_scaling, module)?)?;
-    module.add_function(wrap_pyfunction!(fills::fill_orthogonal, module)?)?;
-    module.add_function(wrap_pyfunction!(fills::compute_fans, module)?)?;
+    module.add("MAX_DIMENSIONS", parse::MAX_DIMENSIONS)?;
+    module.add("MODES", PyTuple::new(module.py(), parse::MODES.map(|(name, _)| name))?)?;
+    module.add("DISTRIBUTIONS", PyTuple::new(module.py(), parse::LAWS.map(|(name, _)| name))?)?;
+    module.add("TRUNCATED_STDDEV", variance_scaling::TRUNCATED_STDDEV)?;
+    module.add_class::<draw::Draw>()?;
+    module.add_class::<stream::Stream>()?;
+    module.add_function(wrap_pyfunction!(stream::compute_fans, module)?)?;
+    module.add_function(wrap_pyfunction!(constants::standardize_shape, module)?)?;
+    module.add_function(wrap_pyfunction!(constants::filled, module)?)?;
+    module.add_function(wrap_pyfunction!(constants::memory, module)?)?;
     module.add_function(wrap_pyfunction!(threads::set_num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(threads::get_num_threads, module)?)?;
+    module.add_function(wrap_pyfunction!(with_standard_floats, module)?)?;
     module.add_function(wrap_pyfunction!(isa, module)?)?;
     module.add_function(wrap_pyfunction!(available_isas, module)?)?;
     module.add_function(wrap_pyfunction!(streams, module)?)?;

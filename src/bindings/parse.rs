@@ -3,61 +3,15 @@
 //! Shapes follow `keras.backend.standardize_shape`: any iterable of integers, `ValueError` for
 //! anything else. Booleans, which Keras takes for 0 and 1, are refused as well.
 
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::exceptions::{PyOverflowError, PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBool, PyFloat, PyInt, PyList, PyString, PyTuple};
-use seedbed_core::block::Block;
-use seedbed_core::element::DType;
+use pyo3::types::{PyBool, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple};
 use seedbed_core::init::variance_scaling::{FanMode, Law};
-use seedbed_core::stream::{self, Key, Stream};
 
-use crate::errors::to_exception;
-use crate::{dtypes, index};
+use crate::text::text;
 
 /// The most dimensions an array can have (`NPY_MAXDIMS` of NumPy 2).
-const MOST_DIMENSIONS: usize = 64;
-
-/// How many characters of what was received an error shows.
-const LONGEST: usize = 300;
-
-/// Which numbers are wanted, as the arguments that every fill has describe them.
-pub(crate) struct Request {
-    /// The shape of the whole tensor.
-    pub(crate) global: Vec<usize>,
-    /// The shape of the result.
-    pub(crate) shape: Vec<usize>,
-    pub(crate) block: Block,
-    pub(crate) dtype: DType,
-    pub(crate) key: Key,
-    pub(crate) stream: &'static dyn Stream,
-}
-
-impl Request {
-    /// # Errors
-    /// Those of [`shape`], [`dtypes::parse`], [`index::parse`], and `ValueError` for an unknown
-    /// stream.
-    pub(crate) fn new(
-        shape: &Bound<'_, PyAny>,
-        dtype: &Bound<'_, PyAny>,
-        seed: u64,
-        draw: u32,
-        stream: &str,
-        index: Option<&Bound<'_, PyAny>>,
-    ) -> PyResult<Self> {
-        let refuse = |error| to_exception(error, None);
-        let global = self::shape(shape)?;
-        let dtype = dtypes::parse(dtype)?;
-        let stream = stream::by_id(stream).map_err(refuse)?;
-        let (block, shape) = match index {
-            None => (Block::whole(&global).map_err(refuse)?, global.clone()),
-            Some(index) => {
-                let (axes, shape) = index::parse(index, &global)?;
-                (Block::new(global.clone(), axes).map_err(refuse)?, shape)
-            }
-        };
-        Ok(Self { global, shape, block, dtype, key: Key { seed, draw }, stream })
-    }
-}
+pub(crate) const MAX_DIMENSIONS: usize = 64;
 
 /// A tensor's shape.
 ///
@@ -67,9 +21,9 @@ impl Request {
 pub(crate) fn shape(from: &Bound<'_, PyAny>) -> PyResult<Vec<usize>> {
     let mut shape = Vec::new();
     let mut push = |entry: Bound<'_, PyAny>| {
-        if shape.len() == MOST_DIMENSIONS {
+        if shape.len() == MAX_DIMENSIONS {
             return Err(PyValueError::new_err(format!(
-                "`shape` must have at most {MOST_DIMENSIONS} dimensions. Received: shape={}",
+                "`shape` must have at most {MAX_DIMENSIONS} dimensions. Received: shape={}",
                 text(from)
             )));
         }
@@ -81,7 +35,12 @@ pub(crate) fn shape(from: &Bound<'_, PyAny>) -> PyResult<Vec<usize>> {
     } else if let Ok(list) = from.cast::<PyList>() {
         list.iter().try_for_each(push)?;
     } else {
-        let entries = (!from.is_instance_of::<PyString>()).then(|| from.try_iter());
+        // What can be iterated over but has no order, or an order that is not that of axes.
+        let unordered = from.is_instance_of::<PyString>()
+            || from.is_instance_of::<PySet>()
+            || from.is_instance_of::<PyFrozenSet>()
+            || from.is_instance_of::<PyDict>();
+        let entries = (!unordered).then(|| from.try_iter());
         let Some(Ok(entries)) = entries else {
             let received = text(from);
             return Err(PyValueError::new_err(format!(
@@ -139,6 +98,23 @@ pub(crate) fn integer<'py>(
     })
 }
 
+/// A real number.
+///
+/// # Errors
+/// `TypeError` and `OverflowError` naming `argument`.
+pub(crate) fn number(argument: &str, from: &Bound<'_, PyAny>) -> PyResult<f64> {
+    from.extract::<f64>().map_err(|error| {
+        let received =
+            || format!("Received: {argument}={} (of type {})", text(from), from.get_type());
+        if error.is_instance_of::<PyOverflowError>(from.py()) {
+            let rule = format!("`{argument}` must be within the range of float64.");
+            PyOverflowError::new_err(format!("{rule} {}", received()))
+        } else {
+            PyTypeError::new_err(format!("`{argument}` must be a real number. {}", received()))
+        }
+    })
+}
+
 /// The axes that fans count, as any iterable of integers.
 ///
 /// # Errors
@@ -158,43 +134,40 @@ pub(crate) fn axes(
     })
 }
 
+/// The fan modes by their names.
+pub(crate) const MODES: [(&str, FanMode); 3] =
+    [("fan_in", FanMode::In), ("fan_out", FanMode::Out), ("fan_avg", FanMode::Average)];
+
+/// The distributions of variance scaling by their names.
+pub(crate) const LAWS: [(&str, Law); 3] = [
+    ("uniform", Law::Uniform),
+    ("truncated_normal", Law::TruncatedNormal),
+    ("untruncated_normal", Law::UntruncatedNormal),
+];
+
 /// The fan mode called `name`.
 ///
 /// # Errors
 /// `ValueError` that lists the names.
 pub(crate) fn mode(name: &str) -> PyResult<FanMode> {
-    match name {
-        "fan_in" => Ok(FanMode::In),
-        "fan_out" => Ok(FanMode::Out),
-        "fan_avg" => Ok(FanMode::Average),
-        _ => Err(PyValueError::new_err(format!(
-            "`mode` must be one of 'fan_in', 'fan_out', 'fan_avg'. Received: mode='{name}'"
-        ))),
-    }
+    choice("mode", &MODES, name)
 }
 
-/// The distribution of variance scaling called `name`; "normal" is short for the truncated one.
+/// The distribution of variance scaling called `name`.
 ///
 /// # Errors
 /// `ValueError` that lists the names.
 pub(crate) fn law(name: &str) -> PyResult<Law> {
-    match name {
-        "normal" | "truncated_normal" => Ok(Law::TruncatedNormal),
-        "untruncated_normal" => Ok(Law::UntruncatedNormal),
-        "uniform" => Ok(Law::Uniform),
-        _ => Err(PyValueError::new_err(format!(
-            "`distribution` must be one of 'uniform', 'truncated_normal', 'untruncated_normal'. \
-             Received: distribution='{name}'"
-        ))),
-    }
+    choice("distribution", &LAWS, name)
 }
 
-/// What `str` gives, also for objects whose `__str__` fails, cut where it gets long.
-pub(crate) fn text(object: &Bound<'_, PyAny>) -> String {
-    let mut text = object.to_string();
-    if let Some((end, _)) = text.char_indices().nth(LONGEST) {
-        text.truncate(end);
-        text.push_str("...");
-    }
-    text
+fn choice<T: Copy>(argument: &str, choices: &[(&str, T)], name: &str) -> PyResult<T> {
+    let found = choices.iter().find(|(known, _)| *known == name);
+    found.map(|&(_, choice)| choice).ok_or_else(|| {
+        let known: Vec<_> = choices.iter().map(|(known, _)| format!("'{known}'")).collect();
+        PyValueError::new_err(format!(
+            "`{argument}` must be one of {}. Received: {argument}='{name}'",
+            known.join(", ")
+        ))
+    })
 }

@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use seedbed_core::parallel::Pool;
 
 /// More threads than any machine has cores to fill memory with; a typing error beyond that.
-const MOST: usize = 1024;
+const MAX_THREADS: usize = 1024;
 
 /// The environment variable that sets the number of threads at import.
 const VARIABLE: &str = "SEEDBED_NUM_THREADS";
@@ -65,10 +65,10 @@ fn share(entry: &Entry) -> Option<Arc<Pool>> {
 }
 
 fn checked(argument: &str, threads: &str) -> PyResult<NonZero<usize>> {
-    threads.trim().parse().ok().filter(|threads: &NonZero<usize>| threads.get() <= MOST).ok_or_else(
+    threads.trim().parse().ok().filter(|threads: &NonZero<usize>| threads.get() <= MAX_THREADS).ok_or_else(
         || {
             PyValueError::new_err(format!(
-                "`{argument}` must be an integer from 1 to {MOST}. Received: {argument}={threads}"
+                "`{argument}` must be an integer from 1 to {MAX_THREADS}. Received: {argument}={threads}"
             ))
         },
     )

@@ -6,6 +6,8 @@ use ndarray::ArrayViewMutD;
 
 pub use half::{bf16, f16};
 
+use crate::error::Error;
+
 /// An 8-bit float with 4 exponent and 3 mantissa bits, no infinity, largest value 448
 /// (OCP 8-bit floating point specification, E4M3; `ml_dtypes.float8_e4m3fn`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,4 +121,42 @@ impl OutMut<'_> {
             Self::F8E5M2(_) => DType::F8E5M2,
         }
     }
+}
+
+/// A type that a tensor of random values can have.
+pub trait Element: Copy + Send + Sync + 'static {
+    /// Its name as a value.
+    const DTYPE: DType;
+
+    /// `out`, whose elements are of this type.
+    ///
+    /// # Errors
+    /// [`Error::Value`] if they are not.
+    fn of(out: OutMut<'_>) -> Result<ArrayViewMutD<'_, MaybeUninit<Self>>, Error>;
+}
+
+macro_rules! element {
+    ($($type:ty, $variant:ident;)*) => {$(
+        impl Element for $type {
+            const DTYPE: DType = DType::$variant;
+
+            fn of(out: OutMut<'_>) -> Result<ArrayViewMutD<'_, MaybeUninit<Self>>, Error> {
+                match out {
+                    OutMut::$variant(view) => Ok(view),
+                    other => {
+                        let rule = format!("must have the dtype {}", Self::DTYPE.name());
+                        Err(Error::value("out", rule, other.dtype().name()))
+                    }
+                }
+            }
+        }
+    )*};
+}
+element! {
+    f16, F16;
+    bf16, BF16;
+    f32, F32;
+    f64, F64;
+    F8E4M3Fn, F8E4M3Fn;
+    F8E5M2, F8E5M2;
 }

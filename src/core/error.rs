@@ -64,6 +64,11 @@ impl Error {
     }
 }
 
+/// A number as Python prints it: as short as it can be, and without hundreds of digits.
+pub(crate) fn shown(x: f64) -> String {
+    if x.is_nan() { "nan".to_owned() } else { format!("{x:?}") }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -324,7 +324,7 @@ def test_bad_out(out: Any, error: type[Exception], message: str) -> None:
             continue
         before = out.tobytes() if isinstance(out, np.ndarray) else None
         with pytest.raises(error, match=message):
-            initializer(shape, out=out)
+            initializer(shape, "float32", out=out)
         assert before is None or out.tobytes() == before
 
 

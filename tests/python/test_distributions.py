@@ -15,8 +15,8 @@ import numpy as np
 import pytest
 from scipy import special, stats
 
+import core
 import reference_philox as reference
-from seedbed import _core
 
 LEVEL = 1e-6
 DRAWS = 10_000_000
@@ -38,7 +38,7 @@ UNIT: dict[str, tuple[float, ...]] = {
 def draw(sampler: str, dtype: str, seed: int = 20_240_229, call: int = 0) -> Any:
     """Values of a sampler with unit parameters, read-only."""
     name = sampler if sampler in ("uniform", "normal") else "truncated_normal"
-    fill = getattr(_core, f"fill_{name}")
+    fill = getattr(core, f"fill_{name}")
     count = FEWER if sampler == "interval" else DRAWS
     values = fill((count,), *UNIT[sampler], dtype, seed, call, "philox")
     values.setflags(write=False)
@@ -156,7 +156,7 @@ def test_normal_tails(dtype: str, calls: int) -> None:
     limits = (3.0, 3.5, 4.0, 4.5, 5.0)
     counts = np.zeros((2, len(limits)), int)
     for call in range(calls):
-        values = _core.fill_normal((DRAWS,), 0.0, 1.0, dtype, 99, call, "philox")
+        values = core.fill_normal((DRAWS,), 0.0, 1.0, dtype, 99, call, "philox")
         far = values[np.abs(values) > limits[0]]
         assert np.abs(far).max() < (6.67 if dtype == "float32" else 8.5)
         counts += [[(side * far > limit).sum() for limit in limits] for side in (1, -1)]
@@ -286,7 +286,7 @@ def test_no_word_leads_out_of_two_sigma() -> None:
 )
 def test_uniforms_stay_below_the_upper_bound(dtype: str, low: float, high: float) -> None:
     """A million values each; where the dtype has a number in [low, high) all are in it."""
-    values = _core.fill_uniform((1_000_000,), low, high, dtype, 3, 0, "philox").astype(np.float64)
+    values = core.fill_uniform((1_000_000,), low, high, dtype, 3, 0, "philox").astype(np.float64)
     first, last = reference.uniform_support(reference.Format.of(reference.DTYPES[dtype]), low, high)
     assert first <= values.min()
     assert values.max() <= last
@@ -302,7 +302,7 @@ def test_truncated_normals_stay_within_two_sigma(dtype: str, mean: float, stddev
     """A million values each; the bounds are the exact ones, in float64."""
     for lower, upper in ((-2.0, 2.0), (-1.0, 0.75)):
         count = 1_000_000 if upper == 2.0 else 50_000
-        values = _core.fill_truncated_normal(
+        values = core.fill_truncated_normal(
             (count,), mean, stddev, lower, upper, dtype, 3, 0, "philox"
         ).astype(np.float64)
         assert values.min() >= mean + lower * stddev
@@ -315,6 +315,6 @@ def test_truncated_normals_stay_within_two_sigma(dtype: str, mean: float, stddev
 @pytest.mark.parametrize("dtype", list(reference.DTYPES))
 def test_normals_are_finite_however_wide(dtype: str) -> None:
     """Values beyond a narrow dtype's range are held at its largest number."""
-    values = _core.fill_normal((100_000,), 0.0, 1e5, dtype, 3, 0, "philox").astype(np.float64)
+    values = core.fill_normal((100_000,), 0.0, 1e5, dtype, 3, 0, "philox").astype(np.float64)
     assert np.isfinite(values).all()
     assert np.abs(values).max() <= reference.Format.of(reference.DTYPES[dtype]).largest

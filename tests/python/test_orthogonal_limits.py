@@ -46,7 +46,7 @@ def test_gains_without_numbers_are_refused(gain: float) -> None:
 
 @pytest.mark.parametrize("gain", ["a", None, 1j, [1.0, 2.0]], ids=repr)
 def test_gains_that_are_no_numbers_are_named(gain: Any) -> None:
-    with pytest.raises(TypeError, match=r"`gain` must be a number\. Received: gain="):
+    with pytest.raises(TypeError, match=r"`gain` must be a real number\. Received: gain="):
         initializers.Orthogonal(gain=gain, seed=1)((3, 2))
 
 
@@ -73,16 +73,17 @@ def test_sizes_that_cannot_be_had_are_errors(shape: tuple[int, ...], error: type
 
 PEAK = """
     from seedbed import _core
+    stream = _core.Stream("philox")
     def peak():
         with open("/proc/self/status") as status:
             return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) << 10
     shape, dtype = {shape}, "{dtype}"
-    out = _core.fill_normal(shape, 0.0, 1.0, dtype, 1, 0, "philox")
-    _core.fill_orthogonal((500, 500), 1.0, dtype, 1, 0, "philox")
+    out = stream.normal(shape, dtype, (1, 0), 0.0, 1.0).draw()
+    stream.orthogonal((500, 500), dtype, (1, 0), 1.0).draw()
     with open("/proc/self/clear_refs", "w") as peaks:
         peaks.write("5")
     before = peak()
-    _core.fill_orthogonal(shape, 1.0, dtype, 1, 0, "philox", None, out)
+    stream.orthogonal(shape, dtype, (1, 0), 1.0).draw(out=out)
     print(peak() - before, out.nbytes)
 """
 

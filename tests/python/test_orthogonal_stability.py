@@ -12,6 +12,7 @@ import sys
 import numpy as np
 import pytest
 
+import core
 import reference_orthogonal as reference
 from seedbed import _core
 
@@ -38,7 +39,7 @@ def differing() -> list[str]:
         for row in GOLDEN
         if row.sha256
         != reference.digest(
-            _core.fill_orthogonal((row.rows, row.columns), reference.GAIN, row.dtype, *key)
+            core.fill_orthogonal((row.rows, row.columns), reference.GAIN, row.dtype, *key)
         )
     ]
 
@@ -47,7 +48,7 @@ def shared() -> list[str]:
     """Hashes of the matrices that threads share."""
     digests = []
     for stream, shape, dtype in SHARED:
-        q = np.ascontiguousarray(_core.fill_orthogonal(shape, 1.5, dtype, 7, 0, stream))
+        q = np.ascontiguousarray(core.fill_orthogonal(shape, 1.5, dtype, 7, 0, stream))
         digests.append(reference.digest(q.view(np.uint8)))
     return digests
 

@@ -122,7 +122,7 @@ def test_states_of_any_backend_are_read(state: Any, want: tuple[int, int]) -> No
 
 def test_exhausted_generators_say_so() -> None:
     generator = random.SeedGenerator(1, name="g")
-    generator._draw = (1 << 32) - 1
+    generator._call = (1 << 32) - 1
     draw(generator)
     with pytest.raises(OverflowError, match=r"`g` must be used for at most 2\*\*32 draws"):
         draw(generator)

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 import numpy as np
 import pytest
 
+import core
 import reference_philox as reference
 from seedbed import _core
 
@@ -29,7 +30,7 @@ SHAPE = (2**36,)
 
 
 def values_of(row: reference.Golden) -> np.ndarray:
-    fill = getattr(_core, f"fill_{row.sampler}")
+    fill = getattr(core, f"fill_{row.sampler}")
     run = (slice(row.first, row.first + row.count),)
     key = (row.dtype, row.seed, row.call, "philox")
     return fill(SHAPE, *row.parameters, *key, index=run)
@@ -150,7 +151,7 @@ def test_float_modes_of_the_caller_change_nothing(dtype: str, mode: str) -> None
     # The second length is shared among threads, made under the same modes.
     for length in (1003, 300_007):
         for sampler, parameters in DELICATE:
-            fill = getattr(_core, f"fill_{sampler}")
+            fill = getattr(core, f"fill_{sampler}")
             arguments = ((length,), *parameters, dtype, 5, 0, "philox")
             wanted = fill(*arguments)
             with float_modes(MODES[mode]):
@@ -165,7 +166,7 @@ def test_delicate_values_are_the_references(
 ) -> None:
     elements = np.arange(3001, dtype=np.uint64)
     wanted = reference.SAMPLERS[sampler](elements, *parameters, reference.DTYPES[dtype], 5, 0)
-    got = getattr(_core, f"fill_{sampler}")((3001,), *parameters, dtype, 5, 0, "philox")
+    got = getattr(core, f"fill_{sampler}")((3001,), *parameters, dtype, 5, 0, "philox")
     assert got.tobytes() == wanted.tobytes()
 
 

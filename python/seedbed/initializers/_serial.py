@@ -12,21 +12,19 @@ from typing import Any, Final
 
 import numpy as np
 
+from seedbed import _core
 from seedbed._dtypes import standardize
-from seedbed._seeds import SeedGenerator
+from seedbed._generator import SeedGenerator
 
 # Our classes are stored under the name of what they stand for.
 _STANDS_FOR: Final = {
     "seedbed.initializers.initializer": "keras",
     "seedbed.initializers.constant_initializers": "keras.initializers",
     "seedbed.initializers.random_initializers": "keras.initializers",
-    "seedbed._seeds": "keras.random",
+    "seedbed._generator": "keras.random",
 }
 
 _ARRAYS: Final = ("__numpy__", "__tensor__")
-
-# The most dimensions an array can have, and so the deepest that lists of numbers nest.
-_MOST_DIMENSIONS: Final = 64
 
 
 def serialize(obj: Any) -> Any:
@@ -101,7 +99,7 @@ def deserialize_seed(config: dict[str, Any]) -> SeedGenerator:
     """
     inner = config.get("config")
     name = (config.get("module", "keras.random"), config.get("class_name"))
-    known = name in (("keras.random", "SeedGenerator"), ("seedbed._seeds", "SeedGenerator"))
+    known = name in (("keras.random", "SeedGenerator"), ("seedbed._generator", "SeedGenerator"))
     if not known or not isinstance(inner, dict) or not inner.keys() <= {"seed", "name"}:
         raise ValueError(
             "`seed` argument should be an instance of `keras.random.SeedGenerator()` or an "
@@ -141,7 +139,7 @@ def _check_nesting(values: Any, *, may_share: bool) -> None:
     time.
     """
     level = {id(values): values}
-    for _ in range(_MOST_DIMENSIONS + 1):
+    for _ in range(_core.MAX_DIMENSIONS + 1):
         lists = [entry for entry in level.values() if isinstance(entry, list | tuple)]
         if not lists:
             return
@@ -152,7 +150,7 @@ def _check_nesting(values: Any, *, may_share: bool) -> None:
                 f"`value` must not hold one list several times. Received: value={shown(values)}"
             )
     raise ValueError(
-        f"`value` must nest at most {_MOST_DIMENSIONS} lists. Received: value={shown(values)}"
+        f"`value` must nest at most {_core.MAX_DIMENSIONS} lists. Received: value={shown(values)}"
     )
 
 

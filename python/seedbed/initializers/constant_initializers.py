@@ -7,50 +7,75 @@ All take every numeric dtype and bool, and `index` and `out` as the random initi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Self
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import numpy as np
 
-from seedbed._dtypes import standardize
-from seedbed.initializers import _block, _serial
+from seedbed import _core
+from seedbed._draw import Computed, Draw, Repeated, dtype_of
+from seedbed._dtypes import standardize_for
+from seedbed._tensors import to_numpy
+from seedbed.initializers import _serial
 from seedbed.initializers.initializer import Initializer
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
 # The dtypes that STFT kernels are computed in; others take the float32 kernel.
-_OWN_ARITHMETIC = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
+_OWN_ARITHMETIC: Final = ("float16", "bfloat16", "float32", "float64", "complex64", "complex128")
 
 
-class Constant(Initializer):
+class DeterministicInitializer(Initializer):
+    """What initializers that draw nothing have in common: `index`, `out` and any dtype."""
+
+    def __call__(self, shape: Any, dtype: Any = None, *, index: Any = None, out: Any = None) -> Any:
+        """The values of a tensor, or of a block of one.
+
+        Args:
+            shape: Shape of the whole tensor.
+            dtype: Any numeric dtype, or bool. None is the dtype of `out` where given, else Keras'
+                `floatx`, float32 unless set otherwise.
+            index: Basic indexing of `shape`: return just this block.
+            out: An array of the block's shape and the dtype, to be filled and returned.
+
+        Raises:
+            ValueError: A bad shape or dtype; an `out` of another shape, or that cannot be filled.
+            IndexError: An `index` outside the shape.
+            TypeError: An `out` of another dtype, or that lends no memory.
+        """
+        dtype = dtype_of(out) if dtype is None and out is not None else dtype
+        return self.prepare(shape, dtype).draw(index, out)
+
+    @abstractmethod
+    def prepare(self, shape: Any, dtype: Any = None) -> Draw: ...
+
+
+class Constant(DeterministicInitializer):
     """Fills tensors with a constant.
 
     Args:
         value: A scalar, or an array or nested list that broadcasts to the shapes to initialize.
+            Tensors of any framework and variables of Keras are arrays.
     """
 
     def __init__(self, value: Any = 0.0) -> None:
         self.value = value
 
-    def __call__(self, shape: Any, dtype: Any = None, *, index: Any = None, out: Any = None) -> Any:
-        """`value`, converted to the dtype and broadcast to the shape.
-
-        Args:
-            shape: Shape of the whole tensor.
-            dtype: Any numeric dtype, or bool.
-            index: Basic indexing of `shape`: return just this block.
-            out: An array of the block's shape and the dtype, to be filled and returned.
+    def prepare(self, shape: Any, dtype: Any = None) -> Draw:
+        """`value`, converted to the dtype and broadcast to the shape, ready to be written.
 
         Raises:
             ValueError: `value` does not broadcast to `shape`, or cannot be converted.
             TypeError: `value` is None.
             OverflowError: `value` does not fit the dtype.
         """
-        shape, dtype = _block.standardize_shape(shape), standardize(dtype)
-        block = _block.select(shape, index)
-        extent = _extent(self.value)
+        dtype = standardize_for(shape, dtype)
+        shape = _core.standardize_shape(shape)
         if self.value is None:  # which NumPy takes for NaN
             raise TypeError("`value` must be a number or an array. Received: value=None")
+        value = _numbers(self.value)
+        extent = _extent(value)
         fits = len(extent) <= len(shape) and all(
             length in (1, size) for length, size in zip(extent[::-1], shape[::-1], strict=False)
         )
@@ -58,43 +83,31 @@ class Constant(Initializer):
             raise ValueError(
                 f"`value` must broadcast to the shape {shape}. Received: a value of shape {extent}"
             )
-        value = _cast(self.value, dtype)
-        return fill_from(value, shape, block, dtype, out)
+        return broadcast(_cast_exactly(value, dtype), shape)
 
     def get_config(self) -> dict[str, Any]:
-        return {"value": _serial.serialize(self.value)}
+        return {"value": _serial.serialize(_numbers(self.value))}
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Self:
         return cls(**{**config, "value": _serial.deserialize_value(config.get("value", 0.0))})
 
 
-class Zeros(Initializer):
+class Zeros(DeterministicInitializer):
     """Fills tensors with 0."""
 
-    def __call__(self, shape: Any, dtype: Any = None, *, index: Any = None, out: Any = None) -> Any:
-        """Zeros of the shape and dtype; the arguments are those of `Constant`."""
-        dtype = standardize(dtype)
-        block = _block.select(_block.standardize_shape(shape), index)
-        if out is None:
-            return np.zeros(block.shape, dtype)
-        _block.memory(out, block.shape, dtype)[...] = 0
-        return out
+    def prepare(self, shape: Any, dtype: Any = None) -> Draw:
+        return Repeated(shape, np.zeros((), standardize_for(shape, dtype)))
 
 
-class Ones(Initializer):
+class Ones(DeterministicInitializer):
     """Fills tensors with 1."""
 
-    def __call__(self, shape: Any, dtype: Any = None, *, index: Any = None, out: Any = None) -> Any:
-        """Ones of the shape and dtype; the arguments are those of `Constant`."""
-        dtype = standardize(dtype)
-        block = _block.select(_block.standardize_shape(shape), index)
-        values = _block.memory(out, block.shape, dtype)
-        values[...] = 1
-        return values if out is None else out
+    def prepare(self, shape: Any, dtype: Any = None) -> Draw:
+        return Repeated(shape, np.ones((), standardize_for(shape, dtype)))
 
 
-class Identity(Initializer):
+class Identity(DeterministicInitializer):
     """Makes matrices with `gain` on the main diagonal and 0 elsewhere, of any aspect.
 
     Args:
@@ -104,8 +117,8 @@ class Identity(Initializer):
     def __init__(self, gain: Any = 1.0) -> None:
         self.gain = gain
 
-    def __call__(self, shape: Any, dtype: Any = None, *, index: Any = None, out: Any = None) -> Any:
-        """The matrix; the arguments are those of `Constant`.
+    def prepare(self, shape: Any, dtype: Any = None) -> Draw:
+        """The matrix, ready to be written.
 
         Raises:
             ValueError: The shape is not that of a matrix.
@@ -117,33 +130,35 @@ class Identity(Initializer):
                 "Identity matrix initializer can only be used for 2D matrices. "
                 f"Received: shape={shape} of rank {rank}."
             )
-        dtype = standardize(dtype)
-        block = _block.select(_block.standardize_shape(shape), index)
-        zero, one = self._elements(dtype)
-        values = _block.memory(out, block.shape, dtype)
-        values[...] = zero
+        zero, one = self._elements(standardize_for(shape, dtype))
 
-        # Positions of the rows taken whose number is also that of a column taken.
-        rows, columns = block.coordinates
-        numbers = np.arange(rows.start, rows.stop, rows.step)
-        steps, remainder = np.divmod(numbers - columns.start, columns.step)
-        hit = np.flatnonzero((remainder == 0) & (steps >= 0) & (steps < len(columns)))
-        # Adding axes of length 1 back never copies.
-        values.reshape(block.lengths)[hit, steps[hit]] = one
-        return values if out is None else out
+        def write(memory: npt.NDArray[Any], block: tuple[slice, ...]) -> None:
+            _core.filled(memory.shape, zero, None, memory)
+            # Positions of the rows taken whose number is also that of a column taken.
+            rows, columns = (range(n)[taken] for n, taken in zip(draw.shape, block, strict=True))
+            numbers = np.arange(rows.start, rows.stop, rows.step)
+            steps, remainder = np.divmod(numbers - columns.start, columns.step)
+            hit = np.flatnonzero((remainder == 0) & (steps >= 0) & (steps < len(columns)))
+            # Adding axes of length 1 back never copies.
+            memory.reshape(len(rows), len(columns))[hit, steps[hit]] = one
 
-    def _elements(self, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+        draw = Computed(shape, zero.dtype, write)
+        return draw
+
+    def _elements(self, dtype: np.dtype[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
         """What stands off and on the diagonal: `gain` times 0 and 1, multiplied as Keras does."""
-        if np.ndim(self.gain) != 0 or not isinstance(
-            self.gain, int | float | complex | np.number | np.bool | np.ndarray
+        gain = to_numpy(self.gain)
+        if np.ndim(gain) != 0 or not isinstance(
+            gain, int | float | complex | np.number | np.bool | np.ndarray
         ):
             raise TypeError(f"`gain` must be a number. Received: gain={self.gain}")
         with np.errstate(invalid="ignore"):  # an infinite gain times 0 is NaN, as in Keras
-            elements = self.gain * np.array([0, 1], dtype)
-        return _cast(elements, dtype)
+            elements = gain * np.array([0, 1], dtype)
+        values = _cast(elements, dtype)
+        return values[0, ...], values[1, ...]
 
 
-class STFT(Initializer):
+class STFT(DeterministicInitializer):
     """Makes convolution kernels that compute the short-time Fourier transform.
 
     A kernel gives the real or the imaginary side of the transform, windowed along time.
@@ -182,43 +197,54 @@ class STFT(Initializer):
         self.scaling = scaling
         self.periodic = periodic
 
-    def __call__(self, shape: Any, dtype: Any = None, *, index: Any = None, out: Any = None) -> Any:
-        """The kernel. It is computed whole, also for a block.
+    def prepare(self, shape: Any, dtype: Any = None) -> Draw:
+        """The kernel, ready to be computed. It is computed whole, also for a block.
 
         Args:
             shape: `(frame_length, 1, fft_length // 2 + 1)`.
             dtype: Any numeric dtype, or bool. Complex ones and floating-point ones from 16 bits
                 on are computed in themselves, all others in float32 and converted once.
-            index: Basic indexing of `shape`: return just this block.
-            out: An array of the block's shape and the dtype, to be filled and returned.
 
         Raises:
             ValueError: Another shape, or a window of another length than the frame.
         """
-        shape, dtype = _block.standardize_shape(shape), standardize(dtype)
+        dtype = standardize_for(shape, dtype)
+        shape = _core.standardize_shape(shape)
         if len(shape) != 3 or shape[1] != 1:
             raise ValueError(
                 f"`shape` must be (frame_length, 1, fft_length // 2 + 1). Received: shape={shape}"
             )
-        block = _block.select(shape, index)
+        window = self._window(shape[0])
         own = dtype if dtype.name in _OWN_ARITHMETIC else np.dtype(np.float32)
-        kernel = self._kernel(shape[0], shape[2], own)
-        return fill_from(_cast(kernel, dtype), shape, block, dtype, out)
 
-    def _kernel(self, frame_length: int, bins: int, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+        def write(memory: npt.NDArray[Any], block: tuple[slice, ...]) -> None:
+            kernel = _cast(self._kernel(window, shape[0], shape[2], own), dtype)
+            memory[...] = kernel[block].reshape(memory.shape)
+
+        return Computed(shape, dtype, write)
+
+    def _window(self, frame_length: int) -> Any:
+        """The window's values, None for none."""
+        if self.window is None:
+            return None
+        values = self.window
+        if isinstance(values, str):
+            values = _named_window(values, frame_length, self.periodic)
+        extent = _extent(values)
+        if extent != (frame_length,):
+            raise ValueError(
+                "The shape of `window` must be equal to [frame_length]."
+                f"Received: window shape={extent}"
+            )
+        return values
+
+    def _kernel(
+        self, values: Any, frame_length: int, bins: int, dtype: np.dtype[Any]
+    ) -> npt.NDArray[Any]:
         """The whole kernel, by the operations of Keras in their order, each in `dtype`."""
         window: npt.NDArray[Any] | None = None
         scaling: Any = np.array(1, dtype)
-        if self.window is not None:
-            values = self.window
-            if isinstance(values, str):
-                values = _named_window(values, frame_length, self.periodic)
-            extent = _extent(values)
-            if extent != (frame_length,):
-                raise ValueError(
-                    "The shape of `window` must be equal to [frame_length]."
-                    f"Received: window shape={extent}"
-                )
+        if values is not None:
             window = _cast(values, dtype).reshape(frame_length, 1, 1)
             if self.scaling == "density":
                 scaling = np.sqrt(np.sum(np.square(window)), dtype=dtype)
@@ -251,23 +277,33 @@ class STFT(Initializer):
         return cls(**config)
 
 
-def fill_from(
-    values: npt.NDArray[Any],
-    shape: tuple[int, ...],
-    block: _block.Block,
-    dtype: np.dtype[Any],
-    out: Any,
-) -> Any:
-    """The block of `values`, which broadcast to `shape`: written into `out`, or as a new array."""
+def broadcast(values: npt.NDArray[Any], shape: tuple[int, ...]) -> Draw:
+    """A tensor of shape `shape` that `values`, which broadcast to it, are written to."""
+    if values.ndim == 0:
+        return Repeated(shape, values)
     whole = np.broadcast_to(values, shape)
-    # Negative steps that run past the start have no slice of their own: take them by `None`.
-    slices = tuple(
-        slice(axis.start, axis.stop if axis.stop >= 0 else None, axis.step) if axis else slice(0)
-        for axis in block.coordinates
-    )
-    array = _block.memory(out, block.shape, dtype)
-    np.copyto(array, whole[slices].reshape(block.shape), casting="no")
-    return array if out is None else out
+
+    def write(memory: npt.NDArray[Any], block: tuple[slice, ...]) -> None:
+        np.copyto(memory, whole[block].reshape(memory.shape), casting="no")
+
+    return Computed(shape, values.dtype, write)
+
+
+def _numbers(value: Any) -> Any:
+    """`value`, where tensors are arrays of NumPy, and in lists numbers of Python."""
+    return _nested(value, {}, 0) if isinstance(value, list | tuple) else to_numpy(value)
+
+
+def _nested(values: Any, known: dict[int, Any], depth: int) -> Any:
+    if not isinstance(values, list | tuple):
+        values = to_numpy(values)
+        return values.tolist() if isinstance(values, np.ndarray | np.generic) else values
+    # Each list once, and no deeper than arrays nest: a list may hold another many times.
+    if id(values) not in known:
+        deepest = depth == _core.MAX_DIMENSIONS
+        entries = values if deepest else [_nested(entry, known, depth + 1) for entry in values]
+        known[id(values)] = entries
+    return known[id(values)]
 
 
 def _extent(value: Any) -> tuple[int, ...]:
@@ -290,6 +326,24 @@ def _cast(value: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     if dtype.name == "bfloat16":  # through float64, as Keras
         return np.asarray(value).astype(dtype)
     return np.array(value, dtype)
+
+
+def _cast_exactly(value: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
+    """As `_cast`, whatever other libraries do to subnormal numbers.
+
+    Raises:
+        OverflowError: A finite number is beyond the range of `dtype`.
+    """
+    with np.errstate(over="ignore"):
+        values = _core.with_standard_floats(lambda: _cast(value, dtype))
+    if dtype.kind not in "biu":
+        given = np.asarray(value)
+        if np.any(np.isfinite(given) & ~np.isfinite(values)):
+            raise OverflowError(
+                f"`value` must be within the range of {dtype.name}. "
+                f"Received: value={_serial.shown(value)}"
+            )
+    return values
 
 
 def _named_window(name: str, length: int, periodic: bool) -> Any:

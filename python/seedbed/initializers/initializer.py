@@ -2,6 +2,12 @@
 
 from typing import Any, Self
 
+import numpy as np
+import numpy.typing as npt
+
+from seedbed._draw import Computed, Draw
+from seedbed._dtypes import standardize
+
 
 class Initializer:
     """Base class of all initializers; derive from it to write your own.
@@ -33,6 +39,27 @@ class Initializer:
             dtype: dtype of the tensor; None is Keras' `floatx`, float32 unless set otherwise.
         """
         raise NotImplementedError("Initializer subclasses must implement the `__call__()` method.")
+
+    def prepare(self, shape: Any, dtype: Any = None) -> Draw:
+        """The tensor, ready to be made whole or in blocks.
+
+        Here every block comes from a call that makes the whole tensor; the initializers of this
+        package make the block alone.
+
+        Args:
+            shape: Shape of the tensor.
+            dtype: As for a call.
+
+        Raises:
+            ValueError: A bad shape or dtype.
+        """
+
+        def write(memory: npt.NDArray[Any], block: tuple[slice, ...]) -> None:
+            whole = np.asarray(self(draw.shape, dtype=draw.dtype))
+            memory[...] = whole[block].reshape(memory.shape)
+
+        draw = Computed(shape, standardize(dtype), write)
+        return draw
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor, as a dict that JSON can hold."""

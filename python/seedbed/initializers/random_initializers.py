@@ -1,25 +1,22 @@
 """Initializers that draw: normal, uniform, truncated normal, variance scaling, orthogonal.
 
 Names, arguments, configs and errors are those of Keras 3.15. The values are drawn by the Rust core
-from a named stream; what each stream promises is in `docs/streams.md`. A call crosses into Rust
-once: everything here is in the service of saying little on the way.
+from a named stream; what each stream promises is in `docs/streams.md`, and what it takes is for its
+rules to say.
 """
 
-import math
+from abc import abstractmethod
 from collections.abc import Iterable
+from types import FunctionType
 from typing import Any, ClassVar
 
-import numpy as np
-
-from seedbed import _core, _keras_numpy
-from seedbed._dtypes import standardize
-from seedbed._seeds import SeedGenerator, SupportsNext, make_default_seed, resolve_seed
-from seedbed._streams import check_stream, get_stream
+from seedbed import _core
+from seedbed._draw import Draw, dtype_of
+from seedbed._seeds import SupportsNext, make_default_seed
+from seedbed._streams import rules_of
+from seedbed._streams.rules import Rules
 from seedbed.initializers import _serial
 from seedbed.initializers.initializer import Initializer
-
-# Where Keras cuts truncated normals, in standard deviations.
-_LOWER, _UPPER = -2.0, 2.0
 
 
 class RandomInitializer(Initializer):
@@ -37,22 +34,61 @@ class RandomInitializer(Initializer):
     """
 
     def __init__(self, seed: Any = None, *, stream: str | None = None) -> None:
-        # Keras takes Python's integers only, and the numpy stream is Keras to the letter.
-        if isinstance(seed, np.integer) and (stream or get_stream()) != "numpy":
-            seed = int(seed)
+        seed = rules_of(stream).initial_seed(seed)
         self._init_seed = seed
         if seed is None:
             seed = make_default_seed()
         elif isinstance(seed, dict):
             seed = _serial.deserialize_seed(seed)
-        elif isinstance(seed, type) or not isinstance(seed, int | SeedGenerator | SupportsNext):
+        elif isinstance(seed, type) or not isinstance(seed, int | SupportsNext):
             raise ValueError(
                 "`seed` argument should be an instance of "
                 "`keras.random.SeedGenerator()` or an integer. "
                 f"Received: seed={_serial.text(seed)}"
             )
         self.seed = seed
-        self.stream = None if stream is None else check_stream(stream)
+        self.stream = stream
+
+    def __call__(self, shape: Any, dtype: Any = None, *, index: Any = None, out: Any = None) -> Any:
+        """The values of a tensor, or of a block of one.
+
+        Args:
+            shape: Shape of the whole tensor.
+            dtype: float16, bfloat16, float32, float64, float8_e4m3fn or float8_e5m2. None is the
+                dtype of `out` where given, else Keras' `floatx`, float32 unless set otherwise.
+            index: Integers, slices and Ellipsis: return just this block of the tensor, bit for
+                bit. Fans are those of the whole. A `SeedGenerator` is advanced by every call, so
+                blocks of one tensor come from one `prepare`.
+            out: A writable array of the block's shape and the dtype, to be filled and returned:
+                NumPy's, a memory map, or anything that lends CPU memory by the buffer protocol
+                or DLPack.
+
+        Raises:
+            ValueError: A bad shape, dtype, parameter or seed; an `out` that is read-only, of
+                another shape or overlaps itself.
+            IndexError: `index`, `input_axes` or `output_axes` reach outside the shape.
+            TypeError: A parameter that is no number; an `out` of another dtype, or that lends no
+                memory.
+            OverflowError: A parameter for which values would be infinite.
+        """
+        dtype = dtype_of(out) if dtype is None and out is not None else dtype
+        return self._prepare(rules_of(self.stream), shape, dtype).draw(index, out)
+
+    def prepare(self, shape: Any, dtype: Any = None) -> Draw:
+        """The tensor, ready to be drawn whole or in blocks. A `SeedGenerator` is advanced once.
+
+        Args:
+            shape: Shape of the whole tensor.
+            dtype: As for a call.
+
+        Raises:
+            Those of a call, apart from what concerns `index` and `out`.
+        """
+        return self._prepare(rules_of(self.stream), shape, dtype)
+
+    @abstractmethod
+    def _prepare(self, rules: Rules, shape: Any, dtype: Any) -> Draw:
+        """The draw by the rules of a stream."""
 
     def get_config(self) -> dict[str, Any]:
         config = {"seed": _serial.serialize_seed(self._init_seed), **self._own_config()}
@@ -83,20 +119,14 @@ class RandomNormal(RandomInitializer):
         *,
         stream: str | None = None,
     ) -> None:
+        rules_of(stream).check_parameter("mean", mean)
+        rules_of(stream).check_parameter("stddev", stddev)
         self.mean = mean
         self.stddev = stddev
         super().__init__(seed=seed, stream=stream)
 
-    def __call__(self, shape: Any, dtype: Any = None, *, index: Any = None, out: Any = None) -> Any:
-        """The values; the arguments are those of `VarianceScaling`."""
-        stream = self.stream or get_stream()
-        if stream == "numpy":
-            return _keras_numpy.normal(shape, self.mean, self.stddev, dtype, self.seed, index, out)
-        dtype = standardize(dtype)
-        seed, draw = resolve_seed(self.seed)
-        return _core.fill_normal(
-            shape, self.mean, self.stddev, dtype, seed, draw, stream, index, out
-        )
+    def _prepare(self, rules: Rules, shape: Any, dtype: Any) -> Draw:
+        return rules.normal(shape, dtype, self.seed, self.mean, self.stddev)
 
     def _own_config(self) -> dict[str, Any]:
         return {"mean": self.mean, "stddev": self.stddev}
@@ -120,22 +150,14 @@ class TruncatedNormal(RandomInitializer):
         *,
         stream: str | None = None,
     ) -> None:
+        rules_of(stream).check_parameter("mean", mean)
+        rules_of(stream).check_parameter("stddev", stddev)
         self.mean = mean
         self.stddev = stddev
         super().__init__(seed=seed, stream=stream)
 
-    def __call__(self, shape: Any, dtype: Any = None, *, index: Any = None, out: Any = None) -> Any:
-        """The values; the arguments are those of `VarianceScaling`."""
-        stream = self.stream or get_stream()
-        if stream == "numpy":
-            return _keras_numpy.truncated_normal(
-                shape, self.mean, self.stddev, dtype, self.seed, index, out
-            )
-        dtype = standardize(dtype)
-        seed, draw = resolve_seed(self.seed)
-        return _core.fill_truncated_normal(
-            shape, self.mean, self.stddev, _LOWER, _UPPER, dtype, seed, draw, stream, index, out
-        )
+    def _prepare(self, rules: Rules, shape: Any, dtype: Any) -> Draw:
+        return rules.truncated_normal(shape, dtype, self.seed, self.mean, self.stddev)
 
     def _own_config(self) -> dict[str, Any]:
         return {"mean": self.mean, "stddev": self.stddev}
@@ -159,22 +181,14 @@ class RandomUniform(RandomInitializer):
         *,
         stream: str | None = None,
     ) -> None:
+        rules_of(stream).check_parameter("minval", minval)
+        rules_of(stream).check_parameter("maxval", maxval)
         self.minval = minval
         self.maxval = maxval
         super().__init__(seed=seed, stream=stream)
 
-    def __call__(self, shape: Any, dtype: Any = None, *, index: Any = None, out: Any = None) -> Any:
-        """The values; the arguments are those of `VarianceScaling`."""
-        stream = self.stream or get_stream()
-        if stream == "numpy":
-            return _keras_numpy.uniform(
-                shape, self.minval, self.maxval, dtype, self.seed, index, out, checked=False
-            )
-        dtype = standardize(dtype)
-        seed, draw = resolve_seed(self.seed)
-        return _core.fill_uniform(
-            shape, self.minval, self.maxval, dtype, seed, draw, stream, index, out
-        )
+    def _prepare(self, rules: Rules, shape: Any, dtype: Any) -> Draw:
+        return rules.uniform(shape, dtype, self.seed, self.minval, self.maxval)
 
     def _own_config(self) -> dict[str, Any]:
         return {"minval": self.minval, "maxval": self.maxval}
@@ -212,19 +226,23 @@ class VarianceScaling(RandomInitializer):
         *,
         stream: str | None = None,
     ) -> None:
+        rules_of(stream).check_parameter("scale", scale)
+        if isinstance(scale, list | tuple):
+            raise TypeError(f"`scale` must be one number. Received: scale={_serial.shown(scale)}")
         if scale <= 0.0 or scale != scale:  # NaN is not positive either
             raise ValueError(f"Argument `scale` must be positive float. Received: scale={scale}")
-        allowed_modes = {"fan_in", "fan_out", "fan_avg"}
-        if mode not in allowed_modes:
-            raise ValueError(f"Invalid `mode` argument: {mode}. Please use one of {allowed_modes}")
-        distribution = distribution.lower()
+        if not isinstance(mode, str) or mode not in _core.MODES:
+            raise ValueError(
+                f"Invalid `mode` argument: {_serial.text(mode)}. "
+                f"Please use one of {set(_core.MODES)}"
+            )
+        distribution = distribution.lower() if isinstance(distribution, str) else distribution
         if distribution == "normal":
             distribution = "truncated_normal"
-        allowed_distributions = {"uniform", "truncated_normal", "untruncated_normal"}
-        if distribution not in allowed_distributions:
+        if not isinstance(distribution, str) or distribution not in _core.DISTRIBUTIONS:
             raise ValueError(
-                f"Invalid `distribution` argument: {distribution}."
-                f"Please use one of {allowed_distributions}"
+                f"Invalid `distribution` argument: {_serial.text(distribution)}."
+                f"Please use one of {set(_core.DISTRIBUTIONS)}"
             )
         self.scale = scale
         self.mode = mode
@@ -233,53 +251,16 @@ class VarianceScaling(RandomInitializer):
         self.output_axes = output_axes
         super().__init__(seed=seed, stream=stream)
 
-    def __call__(self, shape: Any, dtype: Any = None, *, index: Any = None, out: Any = None) -> Any:
-        """The values of a tensor, or of a block of one.
-
-        Args:
-            shape: Shape of the whole tensor.
-            dtype: float16, bfloat16, float32, float64, float8_e4m3fn or float8_e5m2.
-            index: Integers, slices and Ellipsis: return just this block of the tensor, bit for
-                bit. Fans are those of the whole.
-            out: A writable array of the block's shape and the dtype, to be filled and returned:
-                NumPy's, a memory map, or anything that lends CPU memory by the buffer protocol
-                or DLPack.
-
-        Raises:
-            ValueError: A bad shape, dtype or seed; an `out` that is read-only, of another shape
-                or overlaps itself.
-            IndexError: `index`, `input_axes` or `output_axes` reach outside the shape.
-            TypeError: An `out` of another dtype, or that lends no memory.
-        """
-        stream = self.stream or get_stream()
-        if stream == "numpy":
-            return _keras_numpy.variance_scaling(
-                shape,
-                self.scale,
-                self.mode,
-                self.distribution,
-                self.input_axes,
-                self.output_axes,
-                dtype,
-                self.seed,
-                index,
-                out,
-            )
-        dtype = standardize(dtype)
-        seed, draw = resolve_seed(self.seed)
-        return _core.fill_variance_scaling(
+    def _prepare(self, rules: Rules, shape: Any, dtype: Any) -> Draw:
+        return rules.variance_scaling(
             shape,
+            dtype,
+            self.seed,
             self.scale,
             self.mode,
             self.distribution,
             self.input_axes,
             self.output_axes,
-            dtype,
-            seed,
-            draw,
-            stream,
-            index,
-            out,
         )
 
     def _own_config(self) -> dict[str, Any]:
@@ -298,6 +279,18 @@ class _Scheme(VarianceScaling):
     _SCALE: ClassVar[float]
     _MODE: ClassVar[str]
     _DISTRIBUTION: ClassVar[str]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" not in vars(cls):
+            # A constructor of its own, so that Python's messages name the class that was called.
+            shared = cls.__init__
+            code, closure = shared.__code__, shared.__closure__
+            own = FunctionType(code, shared.__globals__, "__init__", shared.__defaults__, closure)
+            own.__kwdefaults__ = shared.__kwdefaults__
+            own.__annotations__ = shared.__annotations__
+            own.__qualname__ = f"{cls.__qualname__}.__init__"
+            cls.__init__ = own  # type: ignore[method-assign]
 
     def __init__(
         self,
@@ -402,37 +395,12 @@ class Orthogonal(RandomInitializer):
     """
 
     def __init__(self, gain: Any = 1.0, seed: Any = None, *, stream: str | None = None) -> None:
+        rules_of(stream).check_parameter("gain", gain)
         self.gain = gain
         super().__init__(seed=seed, stream=stream)
 
-    def __call__(self, shape: Any, dtype: Any = None, *, index: Any = None, out: Any = None) -> Any:
-        """The values; the arguments are those of `VarianceScaling`.
-
-        Raises:
-            ValueError: Also for a shape of rank below 2 or a gain that is not finite.
-            TypeError: Also for a gain that is not a number.
-        """
-        if len(shape) < 2:
-            raise ValueError(
-                "The tensor to initialize must be "
-                "at least two-dimensional. Received: "
-                f"shape={shape} of rank {len(shape)}."
-            )
-        try:
-            finite = math.isfinite(self.gain)
-        except TypeError:
-            raise TypeError(
-                "`gain` must be a number. Received: "
-                f"gain={_serial.text(self.gain)} (of type {type(self.gain)})"
-            ) from None
-        if not finite:
-            raise ValueError(f"`gain` must be finite. Received: gain={self.gain}")
-        stream = self.stream or get_stream()
-        if stream == "numpy":
-            return _keras_numpy.orthogonal(shape, self.gain, dtype, self.seed, index, out)
-        dtype = standardize(dtype)
-        seed, draw = resolve_seed(self.seed)
-        return _core.fill_orthogonal(shape, self.gain, dtype, seed, draw, stream, index, out)
+    def _prepare(self, rules: Rules, shape: Any, dtype: Any) -> Draw:
+        return rules.orthogonal(shape, dtype, self.seed, self.gain)
 
     def _own_config(self) -> dict[str, Any]:
         return {"gain": self.gain}

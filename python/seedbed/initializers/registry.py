@@ -9,15 +9,18 @@ from typing import Any, Final
 
 import numpy as np
 
-from seedbed._dtypes import standardize
-from seedbed.initializers import _block, _serial
+from seedbed import _core
+from seedbed._draw import Draw, dtype_of
+from seedbed._dtypes import standardize_for
+from seedbed._tensors import is_tensor, to_numpy
+from seedbed.initializers import _serial
 from seedbed.initializers.constant_initializers import (
     STFT,
     Constant,
     Identity,
     Ones,
     Zeros,
-    fill_from,
+    broadcast,
 )
 from seedbed.initializers.initializer import Initializer
 from seedbed.initializers.random_initializers import (
@@ -79,7 +82,8 @@ _BY_NAME: Final[dict[str, type[Initializer]]] = {
     "variance_scaling": VarianceScaling,
 }
 
-# Packages whose classes of these names ours stand for.
+# Packages a config's `module` may name: their initializer classes are replaced by ours of the
+# same name.
 _PACKAGES: Final = ("keras", "tf_keras", "builtins", "seedbed")
 
 
@@ -204,25 +208,25 @@ def _not_understood(identifier: Any) -> ValueError:
 
 
 def _is_array(identifier: Any) -> bool:
-    if isinstance(identifier, np.ndarray | np.generic):
-        return True
-    # A tensor of a framework or a Keras variable: it has values, and makes none when called.
-    has_values = hasattr(identifier, "__array__") and hasattr(identifier, "shape")
-    return has_values and not callable(identifier)
+    return isinstance(identifier, np.ndarray | np.generic) or is_tensor(identifier)
 
 
 def _values_of(identifier: Any) -> Any:
     """An initializer that gives the values of an array, for tensors of its own shape."""
 
     def initialize_fn(shape: Any, dtype: Any = None, *, index: Any = None, out: Any = None) -> Any:
-        shape, dtype = _block.standardize_shape(shape), standardize(dtype)
+        dtype = dtype_of(out) if dtype is None and out is not None else dtype
+        return prepare(shape, dtype).draw(index, out)
+
+    def prepare(shape: Any, dtype: Any = None) -> Draw:
+        dtype, shape = standardize_for(shape, dtype), _core.standardize_shape(shape)
         if shape != tuple(identifier.shape):
             raise ValueError(
                 f"Expected `shape` to be {identifier.shape} for direct "
                 f"tensor as initializer. Received shape={shape}"
             )
-        values = np.asarray(identifier)
         # A new array in any case: the result must not change with the identifier.
-        return fill_from(values.astype(dtype), shape, _block.select(shape, index), dtype, out)
+        return broadcast(np.asarray(to_numpy(identifier)).astype(dtype), shape)
 
+    initialize_fn.prepare = prepare  # type: ignore[attr-defined]
     return initialize_fn

@@ -43,3 +43,16 @@ pub enum Distribution {
         upper: f64,
     },
 }
+
+/// What a tensor is to hold.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Values {
+    /// Elements that follow a distribution, independently.
+    Independent(Distribution),
+    /// An orthogonal matrix, drawn uniformly: the tensor with all axes but the last flattened
+    /// into one.
+    Orthogonal {
+        /// Factor of the matrix.
+        gain: f64,
+    },
+}

@@ -6,15 +6,13 @@
 use std::mem::MaybeUninit;
 
 use super::lane::Lane;
-use crate::element::{DType, F8E4M3Fn, F8E5M2, bf16, f16};
+use crate::element::{Element, F8E4M3Fn, F8E5M2, bf16, f16};
 use crate::simd::{Simd, as_bits};
 
 /// An element type that vectors of its [`Lane`] can be written as.
-pub(crate) trait Store: Copy + Send + Sync + 'static {
+pub(crate) trait Store: Element {
     /// What its values are computed in.
     type Lane: Lane;
-    /// Its name as a value.
-    const DTYPE: DType;
     /// Rounds two vectors and writes their lanes, in order, to the front of `to`.
     fn store<S: Simd>(
         simd: S,
@@ -25,7 +23,6 @@ pub(crate) trait Store: Copy + Send + Sync + 'static {
 
 impl Store for f32 {
     type Lane = f32;
-    const DTYPE: DType = DType::F32;
     #[inline(always)]
     fn store<S: Simd>(simd: S, [a, b]: [S::F32; 2], to: &mut [MaybeUninit<f32>]) {
         simd.store_f32(a, to);
@@ -35,7 +32,6 @@ impl Store for f32 {
 
 impl Store for f64 {
     type Lane = f64;
-    const DTYPE: DType = DType::F64;
     #[inline(always)]
     fn store<S: Simd>(simd: S, [a, b]: [S::F64; 2], to: &mut [MaybeUninit<f64>]) {
         simd.store_f64(a, to);
@@ -45,7 +41,6 @@ impl Store for f64 {
 
 impl Store for f16 {
     type Lane = f32;
-    const DTYPE: DType = DType::F16;
     #[inline(always)]
     fn store<S: Simd>(simd: S, [a, b]: [S::F32; 2], to: &mut [MaybeUninit<f16>]) {
         simd.store_u16(simd.f32_to_f16_bits(a), simd.f32_to_f16_bits(b), as_bits(to));
@@ -54,7 +49,6 @@ impl Store for f16 {
 
 impl Store for bf16 {
     type Lane = f32;
-    const DTYPE: DType = DType::BF16;
     #[inline(always)]
     fn store<S: Simd>(simd: S, [a, b]: [S::F32; 2], to: &mut [MaybeUninit<bf16>]) {
         let a = round_up::<S, 16>(simd, simd.bits_f32(a));
@@ -65,7 +59,6 @@ impl Store for bf16 {
 
 impl Store for F8E4M3Fn {
     type Lane = f32;
-    const DTYPE: DType = DType::F8E4M3Fn;
     #[inline(always)]
     fn store<S: Simd>(simd: S, [a, b]: [S::F32; 2], to: &mut [MaybeUninit<Self>]) {
         let (a, b) = (narrow_bits::<S, 3, 20, 7>(simd, a), narrow_bits::<S, 3, 20, 7>(simd, b));
@@ -75,7 +68,6 @@ impl Store for F8E4M3Fn {
 
 impl Store for F8E5M2 {
     type Lane = f32;
-    const DTYPE: DType = DType::F8E5M2;
     #[inline(always)]
     fn store<S: Simd>(simd: S, [a, b]: [S::F32; 2], to: &mut [MaybeUninit<Self>]) {
         let (a, b) = (narrow_bits::<S, 2, 21, 15>(simd, a), narrow_bits::<S, 2, 21, 15>(simd, b));

@@ -1,5 +1,6 @@
-//! What initializers compute before they draw: fans and scales.
+//! What initializers compute before they draw, fans and scales, and constants.
 
+pub mod constant;
 mod fans;
 pub mod variance_scaling;
 

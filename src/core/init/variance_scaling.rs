@@ -5,7 +5,7 @@
 //! is in f64 and in Keras' order, so that the exact streams get the parameters Keras passes on.
 
 use crate::dist::Distribution;
-use crate::error::Error;
+use crate::error::{Error, shown};
 
 /// Standard deviation of a standard normal truncated to +-2:
 /// `scipy.stats.truncnorm.std(a=-2, b=2)`, as Keras writes it.
@@ -45,7 +45,7 @@ pub fn distribution(
     fans: (f64, f64),
 ) -> Result<Distribution, Error> {
     if !(scale > 0.0 && scale.is_finite()) {
-        return Err(Error::value("scale", "must be a finite number > 0", scale));
+        return Err(Error::value("scale", "must be a finite number > 0", shown(scale)));
     }
     let connections = match mode {
         FanMode::In => fans.0,

@@ -28,7 +28,7 @@ use super::panels::Reflectors;
 use super::real::Real;
 use crate::block::Block;
 use crate::element::OutMut;
-use crate::error::Error;
+use crate::error::{Error, shown};
 use crate::parallel::Exec;
 
 /// A tensor's stream of standard normals: element `e` depends on nothing but `e`.
@@ -80,6 +80,23 @@ fn fill_as<T: Real, O: Rounded<T>>(
         let mut reflectors = Reflectors::draw(m, n, normals, gain, exec)?;
         former.form(&mut reflectors, out, exec, O::round)
     })
+}
+
+/// What a tensor of this shape costs, in elements drawn, whatever is taken of it: the matrix is made
+/// whole.
+///
+/// # Errors
+/// [`Error::Value`] for a shape of rank below 2 or a gain that is not finite.
+pub fn cost(gain: f64, shape: &[usize]) -> Result<usize, Error> {
+    /// Products that an element passes through in the time of one draw.
+    const PRODUCTS_A_DRAW: usize = 100;
+    let (rows, columns) = flatten(shape)?;
+    if !gain.is_finite() {
+        return Err(Error::value("gain", "must be finite", shown(gain)));
+    }
+    // Each element passes through as many products as the shorter side is long.
+    let draws = 1 + rows.min(columns) / PRODUCTS_A_DRAW;
+    Ok(rows.saturating_mul(columns).saturating_mul(draws))
 }
 
 /// Rows and columns of the matrix that a tensor of this shape is seen as.

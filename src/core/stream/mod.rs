@@ -3,14 +3,16 @@
 //! A stream fixes every bit of every element. Adding one is a file here and a line in [`ALL`].
 
 use crate::block::Block;
-use crate::dist::Distribution;
-use crate::element::OutMut;
+use crate::dist::Values;
+use crate::element::{DType, OutMut};
 use crate::error::Error;
 use crate::parallel::Exec;
 
 mod numpy;
 mod philox;
 mod random_access;
+
+pub(crate) use random_access::fill_block;
 
 /// Where a stream starts: the user's seed, and which call on a seed generator this is (0 for a
 /// plain integer seed).
@@ -27,39 +29,34 @@ pub trait Stream: Sync {
     /// The name users select it by.
     fn id(&self) -> &'static str;
 
-    /// How many elements filling `block` may amount to drawing: a stream without random access
-    /// starts before the block. Callers weigh by it whether threads are worth waking.
-    fn reach(&self, block: &Block) -> usize {
-        block.len()
-    }
-
-    /// Writes the elements `block` of the tensor that `key` and `distribution` define. `out`'s
-    /// elements, enumerated in C order, are the block's; the caller guarantees equal lengths.
+    /// Checks and resolves, once, what every fill of a tensor needs: seed, parameters, scale and
+    /// bounds. Nothing is drawn.
     ///
     /// # Errors
-    /// [`Error::Value`] and [`Error::Overflow`] for parameters that the stream's reference
-    /// refuses, before anything is written; [`Error::Interrupted`].
-    fn fill(
+    /// [`Error::Value`] and [`Error::Overflow`] for what the stream, or the reference it repeats,
+    /// refuses.
+    fn plan(
         &self,
-        distribution: &Distribution,
+        values: &Values,
         key: Key,
-        block: &Block,
-        out: OutMut<'_>,
-        exec: &Exec<'_>,
-    ) -> Result<(), Error>;
+        shape: &[usize],
+        dtype: DType,
+    ) -> Result<Box<dyn Plan>, Error>;
+}
 
-    /// Writes the elements `block` of the orthogonal matrix, scaled by `gain`, that `key` defines.
+/// A tensor that is ready to be drawn, any block of it as often as wanted and from any thread.
+pub trait Plan: Send + Sync {
+    /// What filling `block` costs, in elements drawn. A stream without random access also draws
+    /// those before the block.
+    fn cost(&self, block: &Block) -> usize;
+
+    /// Writes the elements `block` of the tensor to `out`, which has the planned dtype and, counted
+    /// in C order, as many elements as the block.
     ///
     /// # Errors
-    /// As [`Stream::fill`], and [`Error::Value`] for a shape of rank below 2.
-    fn fill_orthogonal(
-        &self,
-        gain: f64,
-        key: Key,
-        block: &Block,
-        out: OutMut<'_>,
-        exec: &Exec<'_>,
-    ) -> Result<(), Error>;
+    /// [`Error::Value`] for an `out` of another dtype and [`Error::OutOfMemory`], both before
+    /// anything is written; [`Error::Interrupted`].
+    fn fill(&self, block: &Block, out: OutMut<'_>, exec: &Exec<'_>) -> Result<(), Error>;
 }
 
 /// Every stream, the default first.

@@ -17,12 +17,12 @@ use std::mem::MaybeUninit;
 
 use ndarray::ArrayViewMutD;
 
-use super::{Key, Stream};
+use super::{Key, Plan, Stream};
 use crate::block::Block;
-use crate::dist::Distribution;
-use crate::element::OutMut;
-use crate::error::Error;
-use crate::linalg::qr;
+use crate::dist::{Distribution, Values};
+use crate::element::{DType, OutMut};
+use crate::error::{Error, shown};
+use crate::linalg::{orthogonal, qr};
 use crate::parallel::Exec;
 use crate::rng::pcg64::Pcg64;
 use crate::rng::seed_sequence::SeedSequence;
@@ -68,7 +68,7 @@ fn uniform_range(low: f64, high: f64) -> Result<uniform::Range, Error> {
 fn normal_rule(mean: f64, stddev: f64) -> Result<parse::Rule, Error> {
     // NumPy looks at the sign bit: -0.0 is refused, NaN is not.
     if !stddev.is_nan() && stddev.is_sign_negative() {
-        return Err(Error::value("stddev", "must be >= 0 (and not -0.0)", format!("{stddev:?}")));
+        return Err(Error::value("stddev", "must be >= 0 (and not -0.0)", shown(stddev)));
     }
     Ok(parse::Rule { mean, stddev, bounds: None })
 }
@@ -77,7 +77,11 @@ fn normal_rule(mean: f64, stddev: f64) -> Result<parse::Rule, Error> {
 fn truncated_rule(mean: f64, stddev: f64, lower: f64, upper: f64) -> Result<parse::Rule, Error> {
     let rule = normal_rule(mean, stddev)?;
     if stddev.is_nan() {
-        return Err(Error::value("stddev", "must not be NaN for a truncated normal", stddev));
+        return Err(Error::value(
+            "stddev",
+            "must not be NaN for a truncated normal",
+            shown(stddev),
+        ));
     }
     if lower.is_nan() || upper.is_nan() || lower >= upper {
         return Err(Error::value("lower", "must be below `upper`", format!("{lower} to {upper}")));
@@ -90,41 +94,88 @@ fn truncated_rule(mean: f64, stddev: f64, lower: f64, upper: f64) -> Result<pars
     Ok(parse::Rule { bounds: Some(bounds), ..rule })
 }
 
-/// A distribution whose parameters NumPy takes.
+/// What is drawn of parameters that NumPy takes.
 #[derive(Clone, Copy)]
-enum Plan {
+enum Rule {
     Uniform(uniform::Range),
     Normal(parse::Rule),
+    /// Nothing: Keras' loop does not draw for an empty tensor, so nothing is refused either.
+    Nothing,
 }
 
-impl Plan {
-    fn new(distribution: &Distribution, whole_is_empty: bool) -> Result<Option<Self>, Error> {
-        Ok(Some(match *distribution {
+impl Rule {
+    fn new(distribution: &Distribution, shape: &[usize]) -> Result<Self, Error> {
+        Ok(match *distribution {
             Distribution::Uniform { low, high } => Self::Uniform(uniform_range(low, high)?),
             Distribution::Normal { mean, stddev } => Self::Normal(normal_rule(mean, stddev)?),
-            // Keras' loop does not draw for an empty tensor, so nothing is refused.
-            Distribution::TruncatedNormal { .. } if whole_is_empty => return Ok(None),
+            Distribution::TruncatedNormal { .. } if shape.contains(&0) => Self::Nothing,
             Distribution::TruncatedNormal { mean, stddev, lower, upper } => {
                 Self::Normal(truncated_rule(mean, stddev, lower, upper)?)
             }
-        }))
+        })
     }
+}
 
-    fn fill<T: parse::Target>(
-        self,
-        key: Key,
+/// A plan for elements drawn one after another from where the generator starts.
+struct SequencePlan {
+    start: Pcg64,
+    rule: Rule,
+}
+
+impl SequencePlan {
+    fn fill_as<T: parse::Target>(
+        &self,
         block: &Block,
         out: ArrayViewMutD<'_, MaybeUninit<T>>,
         exec: &Exec<'_>,
     ) -> Result<(), Error> {
-        let start = generator(key)?;
         if block.is_empty() {
             return Ok(());
         }
-        match self {
-            Self::Uniform(range) => uniform::fill(start, range, block, out, exec),
-            Self::Normal(rule) => fill_normal(start, &rule, block, out, exec),
+        match self.rule {
+            Rule::Uniform(range) => uniform::fill(self.start, range, block, out, exec),
+            Rule::Normal(rule) => fill_normal(self.start, &rule, block, out, exec),
+            Rule::Nothing => Ok(()),
         }
+    }
+}
+
+impl Plan for SequencePlan {
+    fn cost(&self, block: &Block) -> usize {
+        match self.rule {
+            Rule::Uniform(_) => block.len(),
+            // Blocks may run backwards.
+            Rule::Normal(_) => ends(block).map_or(0, |(first, end)| first.max(end) as usize),
+            Rule::Nothing => 0,
+        }
+    }
+
+    fn fill(&self, block: &Block, out: OutMut<'_>, exec: &Exec<'_>) -> Result<(), Error> {
+        match out {
+            OutMut::F16(out) => self.fill_as(block, out, exec),
+            OutMut::BF16(out) => self.fill_as(block, out, exec),
+            OutMut::F32(out) => self.fill_as(block, out, exec),
+            OutMut::F64(out) => self.fill_as(block, out, exec),
+            OutMut::F8E4M3Fn(out) => self.fill_as(block, out, exec),
+            OutMut::F8E5M2(out) => self.fill_as(block, out, exec),
+        }
+    }
+}
+
+/// A plan for Q of the tensor's Gaussian.
+struct OrthogonalPlan {
+    gaussian: SequencePlan,
+    gain: f64,
+    cost: usize,
+}
+
+impl Plan for OrthogonalPlan {
+    fn cost(&self, _block: &Block) -> usize {
+        self.cost
+    }
+
+    fn fill(&self, block: &Block, out: OutMut<'_>, exec: &Exec<'_>) -> Result<(), Error> {
+        qr::fill(self.gain, block, out, exec, |block, to| self.gaussian.fill(block, to, exec))
     }
 }
 
@@ -186,41 +237,24 @@ impl Stream for Numpy {
         "numpy"
     }
 
-    fn reach(&self, block: &Block) -> usize {
-        block.shape().iter().product()
-    }
-
-    fn fill(
+    fn plan(
         &self,
-        distribution: &Distribution,
+        values: &Values,
         key: Key,
-        block: &Block,
-        out: OutMut<'_>,
-        exec: &Exec<'_>,
-    ) -> Result<(), Error> {
-        let Some(plan) = Plan::new(distribution, block.shape().contains(&0))? else {
-            return generator(key).map(drop);
-        };
-        match out {
-            OutMut::F16(out) => plan.fill(key, block, out, exec),
-            OutMut::BF16(out) => plan.fill(key, block, out, exec),
-            OutMut::F32(out) => plan.fill(key, block, out, exec),
-            OutMut::F64(out) => plan.fill(key, block, out, exec),
-            OutMut::F8E4M3Fn(out) => plan.fill(key, block, out, exec),
-            OutMut::F8E5M2(out) => plan.fill(key, block, out, exec),
-        }
-    }
-
-    fn fill_orthogonal(
-        &self,
-        gain: f64,
-        key: Key,
-        block: &Block,
-        out: OutMut<'_>,
-        exec: &Exec<'_>,
-    ) -> Result<(), Error> {
-        let standard = Distribution::Normal { mean: 0.0, stddev: 1.0 };
-        qr::fill(gain, block, out, exec, |block, to| self.fill(&standard, key, block, to, exec))
+        shape: &[usize],
+        _dtype: DType,
+    ) -> Result<Box<dyn Plan>, Error> {
+        let start = generator(key)?;
+        Ok(match *values {
+            Values::Independent(distribution) => {
+                Box::new(SequencePlan { start, rule: Rule::new(&distribution, shape)? })
+            }
+            Values::Orthogonal { gain } => {
+                let cost = orthogonal::cost(gain, shape)?;
+                let gaussian = SequencePlan { start, rule: Rule::Normal(normal_rule(0.0, 1.0)?) };
+                Box::new(OrthogonalPlan { gaussian, gain, cost })
+            }
+        })
     }
 }
 

@@ -4,23 +4,21 @@
 //! call on the seed generator, attempt). Samplers: [`crate::dist`]. Random access everywhere.
 //! Stability: Stable; docs/streams.md is the definition.
 
-use std::mem::MaybeUninit;
-
-use ndarray::ArrayViewMutD;
+use std::marker::PhantomData;
 
 use super::random_access::fill_block;
-use super::{Key, Stream};
+use super::{Key, Plan, Stream};
 use crate::block::Block;
-use crate::dist::Distribution;
 use crate::dist::fill::{Purpose, fill};
 use crate::dist::normal::{FARTHEST, NormalF32, NormalF64};
 use crate::dist::sampler::{Bounds, Sampler};
 use crate::dist::store::Store;
-use crate::dist::truncated_interval::{RAREST, TruncatedInterval};
+use crate::dist::truncated_interval::{Candidate, RAREST, TruncatedInterval};
 use crate::dist::truncated_normal::{TWO_SIGMA, TruncatedNormalF32, TruncatedNormalF64, support};
 use crate::dist::uniform::{self, UniformF32, UniformF64};
+use crate::dist::{Distribution, Values};
 use crate::element::{DType, F8E4M3Fn, F8E5M2, OutMut, bf16, f16};
-use crate::error::Error;
+use crate::error::{Error, shown};
 use crate::linalg::orthogonal::{self, NormalSource};
 use crate::parallel::Exec;
 use crate::simd::lend;
@@ -34,35 +32,94 @@ impl Stream for Philox {
         "philox"
     }
 
-    fn fill(
+    fn plan(
         &self,
-        distribution: &Distribution,
+        values: &Values,
         key: Key,
-        block: &Block,
-        out: OutMut<'_>,
-        exec: &Exec<'_>,
-    ) -> Result<(), Error> {
-        check(distribution, out.dtype())?;
-        let d = *distribution;
-        match out {
-            OutMut::F16(out) => single(d, key, block, out, exec, f16::from_f32),
-            OutMut::BF16(out) => single(d, key, block, out, exec, bf16::from_f32),
-            OutMut::F32(out) => single(d, key, block, out, exec, |x| x),
-            OutMut::F8E4M3Fn(out) => single(d, key, block, out, exec, F8E4M3Fn::from_f32),
-            OutMut::F8E5M2(out) => single(d, key, block, out, exec, F8E5M2::from_f32),
-            OutMut::F64(out) => double(d, key, block, out, exec),
-        }
+        shape: &[usize],
+        dtype: DType,
+    ) -> Result<Box<dyn Plan>, Error> {
+        let d = match *values {
+            Values::Independent(distribution) => distribution,
+            Values::Orthogonal { gain } => {
+                let cost = orthogonal::cost(gain, shape)?;
+                return Ok(Box::new(OrthogonalPlan { normals: StandardNormals(key), gain, cost }));
+            }
+        };
+        check(&d, dtype)?;
+        Ok(match dtype {
+            DType::F16 => single(d, key, f16::from_f32),
+            DType::BF16 => single(d, key, bf16::from_f32),
+            DType::F32 => single(d, key, |x| x),
+            DType::F8E4M3Fn => single(d, key, F8E4M3Fn::from_f32),
+            DType::F8E5M2 => single(d, key, F8E5M2::from_f32),
+            DType::F64 => double(d, key),
+        })
+    }
+}
+
+/// A plan for elements that a sampler makes, each of its own words.
+struct SamplerPlan<E, D> {
+    sampler: D,
+    bounds: Option<Bounds>,
+    key: Key,
+    element: PhantomData<fn() -> E>,
+}
+
+impl<E: Store, D: Sampler<E::Lane>> Plan for SamplerPlan<E, D> {
+    fn cost(&self, block: &Block) -> usize {
+        block.len()
     }
 
-    fn fill_orthogonal(
-        &self,
-        gain: f64,
-        key: Key,
-        block: &Block,
-        out: OutMut<'_>,
-        exec: &Exec<'_>,
-    ) -> Result<(), Error> {
-        orthogonal::fill(&StandardNormals(key), gain, block, out, exec)
+    fn fill(&self, block: &Block, out: OutMut<'_>, exec: &Exec<'_>) -> Result<(), Error> {
+        let purpose = Purpose { draw: self.key.draw, attempt: 0 };
+        fill_block(block, E::of(out)?, exec, |first, to| {
+            fill(self.sampler, self.key.seed, purpose, self.bounds, first, to);
+        })
+    }
+}
+
+/// A plan for normal values that are redrawn until they lie within the interval; `round` gives a
+/// computed value the element type.
+struct IntervalPlan<E, F> {
+    interval: TruncatedInterval,
+    round: F,
+    key: Key,
+    element: PhantomData<fn() -> E>,
+}
+
+impl<E, L, F> Plan for IntervalPlan<E, F>
+where
+    E: Store<Lane = L>,
+    L: Candidate,
+    F: Fn(L) -> E + Send + Sync,
+{
+    fn cost(&self, block: &Block) -> usize {
+        block.len()
+    }
+
+    fn fill(&self, block: &Block, out: OutMut<'_>, exec: &Exec<'_>) -> Result<(), Error> {
+        let Key { seed, draw } = self.key;
+        fill_block(block, E::of(out)?, exec, |first, to| {
+            self.interval.fill(seed, draw, E::DTYPE, &self.round, first, to);
+        })
+    }
+}
+
+/// A plan for an orthogonal matrix.
+struct OrthogonalPlan {
+    normals: StandardNormals,
+    gain: f64,
+    cost: usize,
+}
+
+impl Plan for OrthogonalPlan {
+    fn cost(&self, _block: &Block) -> usize {
+        self.cost
+    }
+
+    fn fill(&self, block: &Block, out: OutMut<'_>, exec: &Exec<'_>) -> Result<(), Error> {
+        orthogonal::fill(&self.normals, self.gain, block, out, exec)
     }
 }
 
@@ -86,20 +143,20 @@ fn check(distribution: &Distribution, dtype: DType) -> Result<(), Error> {
     let computed_in = if dtype == DType::F64 { DType::F64 } else { DType::F32 };
     let largest = computed_in.format().max();
     let finite = |name, x: f64| {
-        if x.is_finite() { Ok(()) } else { Err(Error::value(name, "must be finite", x)) }
+        if x.is_finite() { Ok(()) } else { Err(Error::value(name, "must be finite", shown(x))) }
     };
     let spread = |mean: f64, stddev: f64, reach: f64| {
         finite("mean", mean)?;
         finite("stddev", stddev)?;
         if stddev < 0.0 {
-            return Err(Error::value("stddev", "must be >= 0", stddev));
+            return Err(Error::value("stddev", "must be >= 0", shown(stddev)));
         }
         if mean.abs() + reach * stddev > largest {
             let rule = format!(
                 "must keep `mean` +- {reach} `stddev` within the range of {}",
                 computed_in.name()
             );
-            return Err(Error::overflow("stddev", rule, stddev));
+            return Err(Error::overflow("stddev", rule, shown(stddev)));
         }
         Ok(())
     };
@@ -108,30 +165,34 @@ fn check(distribution: &Distribution, dtype: DType) -> Result<(), Error> {
             finite("minval", low)?;
             finite("maxval", high)?;
             if high < low {
-                return Err(Error::value("maxval", format!("must be >= `minval`={low}"), high));
+                return Err(Error::value(
+                    "maxval",
+                    format!("must be >= `minval`={low:?}"),
+                    shown(high),
+                ));
             }
             if high - low > largest || low.abs().max(high.abs()) > largest {
                 let rule = format!(
-                    "must differ from `minval`={low} by a number of {}",
+                    "must differ from `minval`={low:?} by a number of {}",
                     computed_in.name()
                 );
-                return Err(Error::overflow("maxval", rule, high));
+                return Err(Error::overflow("maxval", rule, shown(high)));
             }
         }
         Distribution::Normal { mean, stddev } => spread(mean, stddev, FARTHEST)?,
         Distribution::TruncatedNormal { mean, stddev, lower, upper } => {
             spread(mean, stddev, FARTHEST)?;
             if lower.is_nan() || upper.is_nan() || lower >= upper {
-                let rule = format!("must be above `lower`={lower}");
-                return Err(Error::value("upper", rule, upper));
+                let rule = format!("must be above `lower`={lower:?}");
+                return Err(Error::value("upper", rule, shown(upper)));
             }
             let probability = probability(lower, upper);
             if probability < RAREST {
                 let rule = format!(
-                    "and `upper`={upper} must hold at least {RAREST} of the normal distribution, \
+                    "and `upper`={upper:?} must hold at least {RAREST} of the normal distribution, \
                      not {probability:.2e}"
                 );
-                return Err(Error::value("lower", rule, lower));
+                return Err(Error::value("lower", rule, shown(lower)));
             }
         }
     }
@@ -152,15 +213,12 @@ fn probability(lower: f64, upper: f64) -> f64 {
     below(upper) - below(lower)
 }
 
-/// Values computed in float32.
+/// A plan for values computed in float32.
 fn single<E: Store<Lane = f32>>(
     distribution: Distribution,
     key: Key,
-    block: &Block,
-    out: ArrayViewMutD<'_, MaybeUninit<E>>,
-    exec: &Exec<'_>,
-    round: impl Fn(f32) -> E + Sync,
-) -> Result<(), Error> {
+    round: impl Fn(f32) -> E + Send + Sync + 'static,
+) -> Box<dyn Plan> {
     let format = E::DTYPE.format();
     match distribution {
         Distribution::Uniform { low, high } => {
@@ -169,73 +227,57 @@ fn single<E: Store<Lane = f32>>(
             let sampler = UniformF32::new(low, high, compute);
             // float32 values stay inside by their scale, unless no number lies inside.
             let hold = E::DTYPE != DType::F32 || compute.low == compute.high;
-            draw(sampler, hold.then_some(bounds), key, block, out, exec)
+            planned::<E, _>(sampler, hold.then_some(bounds), key)
         }
         Distribution::Normal { mean, stddev } => {
             let sampler = NormalF32 { mean: mean as f32, stddev: stddev as f32 };
             let finite = Bounds { low: -format.max(), high: format.max() };
-            draw(sampler, finite.needed_by(sampler.range()), key, block, out, exec)
+            planned::<E, _>(sampler, finite.needed_by(sampler.range()), key)
         }
         Distribution::TruncatedNormal { mean, stddev, lower, upper }
             if (lower, upper) == (-TWO_SIGMA, TWO_SIGMA) =>
         {
             let bounds = support(format, mean, stddev, lower, upper);
             let sampler = TruncatedNormalF32::new(mean, stddev);
-            draw(sampler, bounds.needed_by(sampler.range()), key, block, out, exec)
+            planned::<E, _>(sampler, bounds.needed_by(sampler.range()), key)
         }
         Distribution::TruncatedNormal { mean, stddev, lower, upper } => {
             let interval = TruncatedInterval { mean, stddev, lower, upper };
-            fill_block(block, out, exec, |first, to| {
-                interval.fill(key.seed, key.draw, E::DTYPE, &round, first, to);
-            })
+            Box::new(IntervalPlan { interval, round, key, element: PhantomData })
         }
     }
 }
 
-/// Values computed in float64.
-fn double(
-    distribution: Distribution,
-    key: Key,
-    block: &Block,
-    out: ArrayViewMutD<'_, MaybeUninit<f64>>,
-    exec: &Exec<'_>,
-) -> Result<(), Error> {
+/// A plan for values computed in float64.
+fn double(distribution: Distribution, key: Key) -> Box<dyn Plan> {
     let format = DType::F64.format();
     match distribution {
         Distribution::Uniform { low, high } => {
             let bounds = uniform::support(format, low, high);
             let hold = bounds.low == bounds.high;
             let sampler = UniformF64::new(low, high, bounds);
-            draw(sampler, hold.then_some(bounds), key, block, out, exec)
+            planned::<f64, _>(sampler, hold.then_some(bounds), key)
         }
         Distribution::Normal { mean, stddev } => {
-            draw(NormalF64 { mean, stddev }, None, key, block, out, exec)
+            planned::<f64, _>(NormalF64 { mean, stddev }, None, key)
         }
         Distribution::TruncatedNormal { mean, stddev, lower, upper }
             if (lower, upper) == (-TWO_SIGMA, TWO_SIGMA) =>
         {
             let bounds = support(format, mean, stddev, lower, upper);
-            draw(TruncatedNormalF64 { mean, stddev }, Some(bounds), key, block, out, exec)
+            planned::<f64, _>(TruncatedNormalF64 { mean, stddev }, Some(bounds), key)
         }
         Distribution::TruncatedNormal { mean, stddev, lower, upper } => {
             let interval = TruncatedInterval { mean, stddev, lower, upper };
-            fill_block(block, out, exec, |first, to| {
-                interval.fill(key.seed, key.draw, DType::F64, |x: f64| x, first, to);
-            })
+            Box::new(IntervalPlan { interval, round: |x: f64| x, key, element: PhantomData })
         }
     }
 }
 
-fn draw<E: Store>(
-    sampler: impl Sampler<E::Lane>,
+fn planned<E: Store, D: Sampler<E::Lane> + 'static>(
+    sampler: D,
     bounds: Option<Bounds>,
     key: Key,
-    block: &Block,
-    out: ArrayViewMutD<'_, MaybeUninit<E>>,
-    exec: &Exec<'_>,
-) -> Result<(), Error> {
-    let purpose = Purpose { draw: key.draw, attempt: 0 };
-    fill_block(block, out, exec, |first, to| {
-        fill(sampler, key.seed, purpose, bounds, first, to);
-    })
+) -> Box<dyn Plan> {
+    Box::new(SamplerPlan::<E, D> { sampler, bounds, key, element: PhantomData })
 }

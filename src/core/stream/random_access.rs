@@ -27,7 +27,7 @@ const DENSE: u64 = 32;
 
 /// Writes the elements of `block` to `out`; `fill_run(first, part)` writes elements `first ..` of
 /// the tensor to the whole of `part`.
-pub(super) fn fill_block<E: Copy + Send + Sync>(
+pub(crate) fn fill_block<E: Copy + Send + Sync>(
     block: &Block,
     mut out: ArrayViewMutD<'_, MaybeUninit<E>>,
     exec: &Exec<'_>,

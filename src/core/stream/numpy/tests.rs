@@ -52,6 +52,18 @@ probe! {
     F8E5M2, F8E5M2, F8E5M2(0x7f), |x| x.0;
 }
 
+/// Plans a tensor and fills a block of it.
+fn fill(
+    distribution: &Distribution,
+    key: Key,
+    block: &Block,
+    out: OutMut<'_>,
+    exec: &Exec<'_>,
+) -> Result<(), Error> {
+    let values = Values::Independent(*distribution);
+    Numpy.plan(&values, key, block.shape(), out.dtype())?.fill(block, out, exec)
+}
+
 /// A fresh tensor's bits.
 fn draw<T: Probe>(
     distribution: &Distribution,
@@ -61,7 +73,7 @@ fn draw<T: Probe>(
 ) -> Vec<u64> {
     let mut values = vec![T::BLANK; block.len()];
     let view = ArrayViewMutD::from_shape(IxDyn(&[block.len()]), lend(&mut values)).unwrap();
-    Numpy.fill(distribution, key, block, T::out(view), exec).unwrap();
+    fill(distribution, key, block, T::out(view), exec).unwrap();
     values.into_iter().map(T::bits).collect()
 }
 
@@ -232,9 +244,7 @@ fn blocks_are_blocks_of_the_whole_in_any_layout() {
             let mut values = vec![f32::NAN; doubled.iter().product()];
             let mut view = ArrayViewMutD::from_shape(IxDyn(&doubled), lend(&mut values)).unwrap();
             view.slice_each_axis_inplace(|_| ndarray::Slice::from(..).step_by(2));
-            Numpy
-                .fill(&distribution, key, &block, OutMut::F32(view.reversed_axes()), &exec)
-                .unwrap();
+            fill(&distribution, key, &block, OutMut::F32(view.reversed_axes()), &exec).unwrap();
             let mut written = ArrayD::from_shape_vec(IxDyn(&doubled), values).unwrap();
             assert_eq!(written.iter().filter(|x| !x.is_nan()).count(), block.len());
             written.slice_each_axis_inplace(|_| ndarray::Slice::from(..).step_by(2));
@@ -271,7 +281,7 @@ fn what_numpy_refuses_is_refused() {
         let mut values = vec![0f32; block.len()];
         let view = ArrayViewMutD::from_shape(IxDyn(shape), lend(&mut values)).unwrap();
         let key = Key { seed, draw: 0 };
-        Numpy.fill(&distribution, key, &block, OutMut::F32(view), &Exec::serial()).err()
+        fill(&distribution, key, &block, OutMut::F32(view), &Exec::serial()).err()
     };
     let uniform = |low, high| Distribution::Uniform { low, high };
     let normal = |mean, stddev| Distribution::Normal { mean, stddev };
@@ -307,7 +317,7 @@ fn a_rejection_that_hardly_ever_accepts_can_be_stopped() {
         let block = Block::whole(&[len]).unwrap();
         let key = Key { seed: 1, draw: 0 };
         let exec = Exec::new(Some(&pool), &stop);
-        let result = Numpy.fill(&never, key, &block, OutMut::F32(view), &exec);
+        let result = fill(&never, key, &block, OutMut::F32(view), &exec);
         assert_eq!(result, Err(Error::Interrupted));
     }
 }
