@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyFloat, PyFrozenSet, PyInt, PyList, PySet, PyString, PyTuple};
 use seedbed_core::init::variance_scaling::{FanMode, Law};
 
-use crate::text::text;
+use crate::text::{start, text};
 
 /// The most dimensions an array can have (`NPY_MAXDIMS` of NumPy 2).
 pub(crate) const MAX_DIMENSIONS: usize = 64;
@@ -105,7 +105,7 @@ pub(crate) fn integer<'py>(
 pub(crate) fn number(argument: &str, from: &Bound<'_, PyAny>) -> PyResult<f64> {
     from.extract::<f64>().map_err(|error| {
         let received =
-            || format!("Received: {argument}={} (of type {})", text(from), from.get_type());
+            || format!("Received: {argument}={} (of type {})", start(from), from.get_type());
         if error.is_instance_of::<PyOverflowError>(from.py()) {
             let rule = format!("`{argument}` must be within the range of float64.");
             PyOverflowError::new_err(format!("{rule} {}", received()))

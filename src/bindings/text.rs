@@ -5,10 +5,22 @@ use pyo3::prelude::*;
 /// Characters of what was received that a message shows.
 const MAX_SHOWN: usize = 300;
 
+/// Characters that it shows of what should be one number.
+const MAX_DIGITS: usize = 40;
+
 /// What `str` gives, also for objects whose `__str__` fails, cut where it gets long.
 pub(crate) fn text(object: &Bound<'_, PyAny>) -> String {
+    cut(object, MAX_SHOWN)
+}
+
+/// As [`text`], for what should be one number and may have hundreds of digits.
+pub(crate) fn start(object: &Bound<'_, PyAny>) -> String {
+    cut(object, MAX_DIGITS)
+}
+
+fn cut(object: &Bound<'_, PyAny>, max: usize) -> String {
     let mut text = object.to_string();
-    if let Some((end, _)) = text.char_indices().nth(MAX_SHOWN) {
+    if let Some((end, _)) = text.char_indices().nth(max) {
         text.truncate(end);
         text.push_str("...");
     }

@@ -124,7 +124,8 @@ class Identity(DeterministicInitializer):
             ValueError: The shape is not that of a matrix.
             TypeError: `gain` is not a number.
         """
-        rank = len(shape) if hasattr(shape, "__len__") else 0
+        is_sized = hasattr(shape, "__len__") and np.ndim(shape) != 0
+        rank = len(shape) if is_sized else 0
         if rank != 2:
             raise ValueError(
                 "Identity matrix initializer can only be used for 2D matrices. "
@@ -334,8 +335,14 @@ def _cast_exactly(value: Any, dtype: np.dtype[Any]) -> npt.NDArray[Any]:
     Raises:
         OverflowError: A finite number is beyond the range of `dtype`.
     """
-    with np.errstate(over="ignore"):
-        values = _core.with_standard_floats(lambda: _cast(value, dtype))
+    try:
+        with np.errstate(over="ignore"):
+            values = _core.with_standard_floats(lambda: _cast(value, dtype))
+    except (OverflowError, TypeError, ValueError) as error:
+        raise type(error)(
+            f"`value` must be convertible to {dtype.name} ({error}). "
+            f"Received: value={_serial.shown(value)}"
+        ) from None
     if dtype.kind not in "biu":
         given = np.asarray(value)
         if np.any(np.isfinite(given) & ~np.isfinite(values)):
