@@ -154,7 +154,7 @@ def test_a_new_stream_is_its_rules_and_an_entry_of_the_table(
     with seedbed.use_stream("toy"):
         assert seedbed.get_stream() == "toy"
         np.testing.assert_array_equal(random.normal((2, 3), dtype="float32"), values)
-    with pytest.raises(ValueError, match="'toy'. Received: stream='tory'"):
+    with pytest.raises(ValueError, match=r"'toy'\. Received: stream='tory'"):
         initializers.RandomNormal(stream="tory")
 
 

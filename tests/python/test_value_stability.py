@@ -5,21 +5,18 @@ instruction set this machine has, for any number of threads, and whatever floati
 another library has left behind in the calling thread. A change of any of them is a new stream.
 """
 
-import contextlib
-import ctypes
 import hashlib
 import json
 import os
-import platform
 import subprocess
 import sys
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 import core
 import reference_philox as reference
+from float_modes import MODES, float_modes
 from seedbed import _core
 
 GOLDEN = reference.read_golden()
@@ -76,43 +73,6 @@ def test_every_instruction_set_gives_these_values(isa: str) -> None:
 
 
 # --- Floating-point modes ------------------------------------------------------------------------
-
-# Where glibc's fenv_t keeps the control register of vector arithmetic, and what to set there:
-# flush to zero and denormals are zero; the three other rounding directions with both.
-if (sys.platform, platform.machine()) == ("linux", "x86_64"):
-    ENVIRONMENT, REGISTER = 32, 28
-    MODES = {"flush": 0x8040, "down": 0xA040, "up": 0xC040, "towards zero": 0xE040}
-elif (sys.platform, platform.machine()) == ("linux", "aarch64"):
-    ENVIRONMENT, REGISTER = 8, 0
-    MODES = {"flush": 1 << 24, "up": 5 << 22, "down": 6 << 22, "towards zero": 7 << 22}
-else:
-    # The C library's portable call: rounding up, by <fenv.h>'s number on this architecture.
-    ENVIRONMENT, REGISTER = 0, 0
-    MODES = {"up": 0x800 if platform.machine() in ("x86_64", "AMD64") else 0x400000}
-
-
-@contextlib.contextmanager
-def float_modes(bits: int) -> Iterator[None]:
-    """This thread computing with the modes `bits` set."""
-    library = ctypes.CDLL("ucrtbase" if sys.platform == "win32" else None)
-    if not ENVIRONMENT:
-        before = library.fegetround()
-        library.fesetround(bits)
-        try:
-            yield
-        finally:
-            library.fesetround(before)
-        return
-    found = ctypes.create_string_buffer(ENVIRONMENT)
-    assert library.fegetenv(found) == 0
-    hostile = ctypes.create_string_buffer(found.raw, ENVIRONMENT)
-    register = ctypes.c_uint32.from_buffer(hostile, REGISTER)
-    register.value |= bits
-    library.fesetenv(hostile)
-    try:
-        yield
-    finally:
-        library.fesetenv(found)
 
 
 def test_the_modes_are_really_set() -> None:
