@@ -83,6 +83,10 @@ def standardize_for(shape: Any, dtype: object) -> np.dtype[Any]:
         ValueError: `dtype` is nothing that Keras takes for a dtype.
     """
     try:
+        return _KNOWN[dtype]
+    except (KeyError, TypeError):  # TypeError: it cannot be hashed
+        pass
+    try:
         return standardize(dtype)
     except ValueError:
         _core.standardize_shape(shape)

@@ -1,7 +1,10 @@
 //! A tensor that is ready to be drawn, as Python holds it.
 
+use std::borrow::Cow;
+
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use seedbed_core::block::Block;
 use seedbed_core::dist::{Distribution, Values};
 use seedbed_core::element::DType;
 use seedbed_core::error::Error;
@@ -21,7 +24,7 @@ pub(crate) struct Draw {
     stream: &'static dyn Stream,
     values: Values,
     key: Key,
-    shape: Vec<usize>,
+    whole: Block,
     dtype: DType,
     fans: Option<(f64, f64)>,
 }
@@ -43,7 +46,8 @@ impl Draw {
         // Scales and bounds decide bits as well.
         let _environment = FloatEnvironment::standard();
         let plan = stream.plan(&values, key, &shape, dtype)?;
-        Ok(Self { plan, stream, values, key, shape, dtype, fans })
+        let whole = Block::whole(&shape)?;
+        Ok(Self { plan, stream, values, key, whole, dtype, fans })
     }
 }
 
@@ -57,7 +61,13 @@ impl Draw {
         index: Option<&Bound<'py, PyAny>>,
         out: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let (block, kept) = index::block(index, &self.shape)?;
+        let (block, kept) = match index {
+            None => (Cow::Borrowed(&self.whole), self.whole.shape().to_vec()),
+            Some(_) => {
+                let (block, kept) = index::block(index, self.whole.shape())?;
+                (Cow::Owned(block), kept)
+            }
+        };
         let mut output = Output::new(out, kept, dtypes::descriptor(py, self.dtype)?.clone())?;
         let space = output.space().numbers(self.dtype).expect("the descriptor is the dtype's");
         enter(py, self.plan.cost(&block), |exec| self.plan.fill(&block, space, exec))?;
@@ -67,7 +77,7 @@ impl Draw {
     /// The shape of the whole tensor.
     #[getter]
     fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
-        PyTuple::new(py, &self.shape)
+        PyTuple::new(py, self.whole.shape())
     }
 
     /// The dtype of the values, a `numpy.dtype`.
@@ -119,7 +129,7 @@ impl Draw {
             if self.key.draw == 0 { String::new() } else { format!(", call {}", self.key.draw) };
         format!(
             "<Draw {}, {}, {values}, stream '{}', seed {}{call}>",
-            tuple(&self.shape),
+            tuple(self.whole.shape()),
             self.dtype.name(),
             self.stream.id(),
             self.key.seed,

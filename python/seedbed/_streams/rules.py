@@ -13,13 +13,16 @@ import numpy as np
 
 from seedbed import _core
 from seedbed._dtypes import standardize, standardize_for
-from seedbed._seeds import in_range, resolve_seed
+from seedbed._seeds import SEED_END, in_range, resolve_seed
 
 if TYPE_CHECKING:
     from seedbed._draw import Draw
 
 # A key to try arguments with, so that no generator is advanced for those that are refused.
 _TRIAL: Final = (0, 0)
+
+# What no stream takes for a number or for numbers.
+_NO_NUMBERS: Final = (str, bytes, dict, set, complex, type, type(None))
 
 
 class Rules:
@@ -45,9 +48,7 @@ class Rules:
         if isinstance(seed, np.integer):
             seed = int(seed)
         # Negative seeds wait for the call, which knows its stream: some backends take them.
-        if type(seed) is int and seed >> 64 > 0:
-            in_range(seed)
-        return seed
+        return in_range(seed) if type(seed) is int and seed >= SEED_END else seed
 
     def check_parameter(self, argument: str, value: Any) -> None:
         """Refuses what can be no parameter of a distribution, when an initializer is made.
@@ -55,7 +56,7 @@ class Rules:
         Raises:
             TypeError: It is no number and no numbers.
         """
-        if value is None or isinstance(value, str | bytes | dict | set | complex | type):
+        if isinstance(value, _NO_NUMBERS):
             raise TypeError(
                 f"`{argument}` must be a real number. "
                 f"Received: {argument}={value!r} (of type {type(value)})"
@@ -113,10 +114,10 @@ class Rules:
     ) -> Draw:
         """Normal values within `lower` and `upper` standard deviations of the mean."""
         dtype = standardize_for(shape, dtype)
-        law = (mean, stddev, lower, upper)
+        draw = self._core.truncated_normal
         if type(seed) is not int:
-            self._core.truncated_normal(shape, dtype, _TRIAL, *law)
-        return self._core.truncated_normal(shape, dtype, self.key(seed), *law)
+            draw(shape, dtype, _TRIAL, mean, stddev, lower, upper)
+        return draw(shape, dtype, self.key(seed), mean, stddev, lower, upper)
 
     def variance_scaling(
         self,
@@ -131,10 +132,15 @@ class Rules:
     ) -> Draw:
         """Values whose variance is `scale` over a fan."""
         dtype = standardize_for(shape, dtype)
-        scheme = (scale, mode, distribution, input_axes, output_axes)
-        if type(seed) is not int:
-            self._core.variance_scaling(shape, dtype, _TRIAL, *scheme)
-        return self._core.variance_scaling(shape, dtype, self.key(seed), *scheme)
+        key = self.key(seed) if type(seed) is int else _TRIAL
+        draw = self._core.variance_scaling(
+            shape, dtype, key, scale, mode, distribution, input_axes, output_axes
+        )
+        if key is not _TRIAL:
+            return draw
+        return self._core.variance_scaling(
+            shape, dtype, self.key(seed), scale, mode, distribution, input_axes, output_axes
+        )
 
     def orthogonal(self, shape: Any, dtype: Any, seed: Any, gain: Any) -> Draw:
         """Orthogonal matrices times `gain`."""

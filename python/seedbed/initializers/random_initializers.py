@@ -40,7 +40,9 @@ class RandomInitializer(Initializer):
             seed = make_default_seed()
         elif isinstance(seed, dict):
             seed = _serial.deserialize_seed(seed)
-        elif isinstance(seed, type) or not isinstance(seed, int | SupportsNext):
+        elif not isinstance(seed, int) and (
+            isinstance(seed, type) or not isinstance(seed, SupportsNext)
+        ):
             raise ValueError(
                 "`seed` argument should be an instance of "
                 "`keras.random.SeedGenerator()` or an integer. "
