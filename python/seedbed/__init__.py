@@ -1,4 +1,4 @@
-"""Keras initializers at memory speed: the same bits for any layout, thread count and machine.
+"""Initial weights of neural networks: the same bits for any layout, thread count and machine.
 
 `seedbed.initializers` stands in for `keras.initializers` and returns NumPy arrays;
 `seedbed.random` holds the samplers and seeds beneath it. Importing seedbed imports NumPy and

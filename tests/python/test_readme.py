@@ -7,8 +7,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = ["README.md", "CONTRIBUTING.md", *(f"docs/{page.name}" for page in ROOT.glob("docs/*.md"))]
 
 
 def blocks(language: str) -> list[str]:
@@ -46,11 +49,17 @@ def test_commands_run() -> None:
         assert result.returncode == 0, result.stderr
 
 
-def test_make_targets_and_linked_files_exist() -> None:
+def test_make_targets_exist() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = re.findall(r"`make (\w+)`", README)
+    contributing = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    targets = re.findall(r"`make ([\w-]+)`|^\$ make ([\w-]+)", contributing + README, re.MULTILINE)
     assert targets
-    for target in targets:
-        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
-    for link in re.findall(r"\]\(([^)#:]+)\)", README):
-        assert (ROOT / link).is_file(), link
+    for quoted, typed in targets:
+        assert re.search(rf"^{quoted or typed}:", makefile, re.MULTILINE), (quoted, typed)
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_linked_files_exist(page: str) -> None:
+    text = (ROOT / page).read_text(encoding="utf-8")
+    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert ((ROOT / page).parent / link).is_file(), link
