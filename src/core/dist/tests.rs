@@ -10,7 +10,7 @@ use super::sampler::{Bounds, GROUP, Sampler};
 use super::store::Store;
 use super::truncated_normal::{self, TruncatedNormalF32, TruncatedNormalF64};
 use super::uniform::{self, UniformF32, UniformF64};
-use crate::element::{DType, F8E4M3Fn, F8E5M2, bf16, f16};
+use crate::element::{DType, F8E4M3Fn, F8E5M2, Round, bf16, f16};
 use crate::parallel::Exec;
 use crate::rng::philox::block;
 use crate::simd::{Isa, Kernel, Simd, holding, lend, run_on};
@@ -60,7 +60,7 @@ macro_rules! rounded {
             fn finish(isa: Isa, values: Vec<f32>, bounds: Option<Bounds>) -> Vec<Self> {
                 let values = f32::finish(isa, values, bounds);
                 let mut out = vec![Self::UNTOUCHED; values.len()];
-                run_on(isa, Round { values: &values, out: &mut out });
+                run_on(isa, RoundAll { values: &values, out: &mut out });
                 out
             }
         }
@@ -74,12 +74,12 @@ rounded! {
 }
 
 /// Writes `values`, rounded, to `out`.
-struct Round<'a, E> {
+struct RoundAll<'a, E> {
     values: &'a [f32],
     out: &'a mut [E],
 }
 
-impl<E: Store<Lane = f32>> Kernel for Round<'_, E> {
+impl<E: Store<Lane = f32>> Kernel for RoundAll<'_, E> {
     type Output = ();
 
     #[inline(always)]
@@ -94,6 +94,29 @@ impl<E: Store<Lane = f32>> Kernel for Round<'_, E> {
 
 fn bits<E: Pattern>(values: &[E]) -> Vec<u64> {
     values.iter().map(|x| x.bits()).collect()
+}
+
+/// Every number that a narrow type has, every midpoint, and the float32 next to each.
+#[test]
+fn vectors_are_rounded_as_single_numbers_are() {
+    fn compare<E: Pattern<Lane = f32> + Round<f32>>(values: &[f32]) {
+        let max = E::DTYPE.format().max();
+        let mut values: Vec<f32> =
+            values.iter().copied().filter(|x| f64::from(x.abs()) <= max).collect();
+        values.resize(values.len().next_multiple_of(64), 0.0);
+        let wanted: Vec<E> = values.iter().map(|&x| E::rounded(x)).collect();
+        for isa in Isa::available() {
+            let got = E::finish(isa, values.clone(), None);
+            assert!(bits(&got) == bits(&wanted), "{:?} {isa:?}", E::DTYPE);
+        }
+    }
+    // Midpoints have, below the upper 16 bits, a multiple of 2^12.
+    let near = |x: u32| [x.wrapping_sub(1), x, x.wrapping_add(1)].map(f32::from_bits);
+    let values: Vec<f32> = (0..1 << 20).flat_map(|upper| near(upper << 12)).collect();
+    compare::<f16>(&values);
+    compare::<bf16>(&values);
+    compare::<F8E4M3Fn>(&values);
+    compare::<F8E5M2>(&values);
 }
 
 /// A sampler, and the bounds its values are held in.

@@ -23,11 +23,10 @@ use std::mem::MaybeUninit;
 use ndarray::{ArrayViewMut2, ArrayViewMutD, Ix2};
 
 use super::form::Former;
-use super::output::Rounded;
 use super::panels::Reflectors;
 use super::real::Real;
 use crate::block::Block;
-use crate::element::OutMut;
+use crate::element::{OutMut, Round};
 use crate::error::{Error, shown};
 use crate::parallel::Exec;
 
@@ -63,7 +62,7 @@ pub fn fill(
     }
 }
 
-fn fill_as<T: Real, O: Rounded<T>>(
+fn fill_as<T: Real, O: Round<T>>(
     normals: &(dyn NormalSource + Sync),
     gain: f64,
     block: &Block,
@@ -78,7 +77,7 @@ fn fill_as<T: Real, O: Rounded<T>>(
     write_block(block, (rows, columns), out, |out| {
         let former = Former::allocate(m, n, exec)?;
         let mut reflectors = Reflectors::draw(m, n, normals, gain, exec)?;
-        former.form(&mut reflectors, out, exec, O::round)
+        former.form(&mut reflectors, out, exec, O::rounded)
     })
 }
 

@@ -17,18 +17,16 @@ use std::mem::MaybeUninit;
 use std::sync::{Mutex, PoisonError};
 
 use bytemuck::Pod;
-use half::bf16;
 use ndarray::{ArrayViewMutD, IxDyn};
 
 use super::form::{Former, STRIP, project, subtract};
 use super::orthogonal::{flatten, write_block};
-use super::output::Rounded;
 use super::panels::{B, RC, Reflectors, cut_rows};
 use super::product::add_to;
 use super::real::Real;
 use super::workspace::{Workspace, zeroed};
 use crate::block::Block;
-use crate::element::OutMut;
+use crate::element::{OutMut, Round};
 use crate::error::Error;
 use crate::parallel::Exec;
 use crate::simd::{self, Kernel, Simd, lend};
@@ -58,18 +56,18 @@ pub fn fill(
     let draw = |block: &Block, to: ArrayViewMutD<'_, _>| gaussian(block, OutMut::F32(to));
     let factor = gain as f32;
     match out {
-        OutMut::F16(out) => fill_as(block, out, exec, draw, |x| Rounded::round(x as f32 * factor)),
+        OutMut::F16(out) => fill_as(block, out, exec, draw, |x| Round::rounded(x as f32 * factor)),
         OutMut::F32(out) => fill_as(block, out, exec, draw, |x| x as f32 * factor),
         OutMut::F64(out) => fill_as(block, out, exec, draw, |x| f64::from(x as f32 * factor)),
         OutMut::F8E4M3Fn(out) => {
-            fill_as(block, out, exec, draw, |x| Rounded::round(x as f32 * factor))
+            fill_as(block, out, exec, draw, |x| Round::rounded(x as f32 * factor))
         }
         OutMut::F8E5M2(out) => {
-            fill_as(block, out, exec, draw, |x| Rounded::round(x as f32 * factor))
+            fill_as(block, out, exec, draw, |x| Round::rounded(x as f32 * factor))
         }
         OutMut::BF16(out) => {
             let draw = |block: &Block, to: ArrayViewMutD<'_, _>| gaussian(block, OutMut::BF16(to));
-            fill_as(block, out, exec, draw, |x| bf16::from_f32((x * gain) as f32))
+            fill_as(block, out, exec, draw, |x| Round::rounded((x * gain) as f32))
         }
     }
 }

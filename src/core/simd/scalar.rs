@@ -4,6 +4,7 @@ use std::array::from_fn;
 use std::mem::MaybeUninit;
 
 use super::Simd;
+use crate::element::{Round, f16};
 
 /// The instruction set that every machine has.
 #[derive(Clone, Copy, Debug)]
@@ -123,7 +124,7 @@ impl Simd for Scalar {
     }
     #[inline(always)]
     fn f32_to_f16_bits(self, a: [f32; 4]) -> [u32; 4] {
-        a.map(|x| u32::from(half::f16::from_f32(x).to_bits()))
+        a.map(|x| u32::from(f16::rounded(x).to_bits()))
     }
 
     #[inline(always)]

@@ -27,7 +27,6 @@ use crate::parallel::Exec;
 use crate::rng::pcg64::Pcg64;
 use crate::rng::seed_sequence::SeedSequence;
 
-mod cast;
 mod normal;
 mod parse;
 mod pick;

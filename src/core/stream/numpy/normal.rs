@@ -227,7 +227,7 @@ impl Entered {
                 assumed = next;
             } else {
                 let (value, next) = step(truth);
-                head.extend(value.map(|value| MaybeUninit::new(T::cast(value))));
+                head.extend(value.map(|value| MaybeUninit::new(T::astype(value))));
                 truth = next;
             }
         }

@@ -8,9 +8,8 @@
 
 use std::mem::MaybeUninit;
 
-use super::cast::Cast;
 use crate::dist::ziggurat;
-use crate::element::{F8E4M3Fn, F8E5M2, bf16, f16};
+use crate::element::{Astype, F8E4M3Fn, F8E5M2, bf16, f16};
 use crate::rng::pcg64::{LANES, Pcg64, Pcg64Lanes};
 use crate::simd::{self, Kernel, Simd, lend};
 
@@ -86,7 +85,7 @@ pub(super) struct Parsed {
 }
 
 /// An element type that passes are parsed into.
-pub(super) trait Target: Cast {
+pub(super) trait Target: Astype {
     /// Parses the passes that begin before draw `limit`, until `out` is full. `TRUNCATED` says
     /// whether `rule` has bounds.
     fn parse<const TRUNCATED: bool>(
@@ -98,8 +97,8 @@ pub(super) trait Target: Cast {
 }
 
 /// An element type that vectors of float64 are stored as.
-trait Lanes: Cast {
-    /// Writes the lanes of `values`, cast, to the first elements of `out`.
+trait Lanes: Astype {
+    /// Writes the lanes of `values`, converted, to the first elements of `out`.
     fn store<S: Simd>(simd: S, values: S::F64, out: &mut [MaybeUninit<Self>]);
 }
 
@@ -132,7 +131,7 @@ macro_rules! parsed_straight {
     )*};
 }
 
-/// For types whose cast takes many steps: as float64 first, then all of a buffer at once.
+/// For types whose conversion takes many steps: a buffer of float64 first, then all of it at once.
 macro_rules! parsed_in_stages {
     ($($type:ty)*) => {$(
         impl Target for $type {
@@ -149,7 +148,7 @@ macro_rules! parsed_in_stages {
                     let part =
                         f64::parse::<TRUNCATED>(draws, limit - all.draws, rule, lend(stage));
                     let to = &mut out[all.values..all.values + part.values];
-                    simd::run(CastAll { from: &stage[..part.values], to });
+                    simd::run(Convert { from: &stage[..part.values], to });
                     all.values += part.values;
                     all.draws += part.draws;
                 }
@@ -162,18 +161,18 @@ macro_rules! parsed_in_stages {
 parsed_straight! { f64 f32 }
 parsed_in_stages! { f16 bf16 F8E4M3Fn F8E5M2 }
 
-struct CastAll<'a, T> {
+struct Convert<'a, T> {
     from: &'a [f64],
     to: &'a mut [MaybeUninit<T>],
 }
 
-impl<T: Cast> Kernel for CastAll<'_, T> {
+impl<T: Astype> Kernel for Convert<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, _simd: S) {
         for (to, from) in self.to.iter_mut().zip(self.from) {
-            *to = MaybeUninit::new(T::cast(*from));
+            *to = MaybeUninit::new(T::astype(*from));
         }
     }
 }
@@ -207,7 +206,7 @@ impl<T: Lanes, const TRUNCATED: bool> Kernel for Parse<'_, T, TRUNCATED> {
                     draws.next()
                 });
                 if let Some((value, true)) = x.map(|x| rule.apply::<TRUNCATED>(x)) {
-                    out[values] = MaybeUninit::new(T::cast(value));
+                    out[values] = MaybeUninit::new(T::astype(value));
                     values += 1;
                 }
             }
@@ -267,7 +266,7 @@ fn parse_run<S: Simd, T: Lanes, const TRUNCATED: bool>(
             return Run { taken: at + i + 1, kept, unsettled: Some(draw) };
         }
         let (value, keep) = rule.apply::<TRUNCATED>(x);
-        out[kept] = MaybeUninit::new(T::cast(value));
+        out[kept] = MaybeUninit::new(T::astype(value));
         kept += usize::from(keep);
     }
     Run { taken: run.len(), kept, unsettled: None }
@@ -327,7 +326,7 @@ mod tests {
             let got = bf16::parse::<true>(&mut draws, limit, &rule, lend(&mut staged));
             assert_eq!((got.values, got.draws), (want.values, want.draws));
             let mut both = straight.iter().zip(staged).take(want.values);
-            assert!(both.all(|(x, y)| bf16::cast(*x) == y));
+            assert!(both.all(|(x, y)| bf16::astype(*x) == y));
         }
     }
 }

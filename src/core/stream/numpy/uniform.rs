@@ -7,9 +7,9 @@ use std::mem::MaybeUninit;
 
 use ndarray::ArrayViewMutD;
 
-use super::cast::Cast;
 use crate::block::Block;
 use crate::dist::ziggurat::{UNIT, unit, units, units_of_halves};
+use crate::element::Astype;
 use crate::error::Error;
 use crate::parallel::Exec;
 use crate::rng::pcg64::{LANES, Pcg64, Pcg64Lanes};
@@ -25,8 +25,8 @@ pub(super) struct Range {
 
 impl Range {
     #[inline(always)]
-    fn value<T: Cast>(self, draw: u64) -> MaybeUninit<T> {
-        MaybeUninit::new(T::cast(self.low + self.width * unit(draw)))
+    fn value<T: Astype>(self, draw: u64) -> MaybeUninit<T> {
+        MaybeUninit::new(T::astype(self.low + self.width * unit(draw)))
     }
 
     /// `width * UNIT` where float64 holds that: times [`units`] it rounds the real number that
@@ -41,7 +41,7 @@ impl Range {
 ///
 /// # Errors
 /// [`Error::Interrupted`].
-pub(super) fn fill<T: Cast>(
+pub(super) fn fill<T: Astype>(
     start: Pcg64,
     range: Range,
     block: &Block,
@@ -75,7 +75,7 @@ struct Fill<'a, T> {
     out: &'a mut [MaybeUninit<T>],
 }
 
-impl<T: Cast> Kernel for Fill<'_, T> {
+impl<T: Astype> Kernel for Fill<'_, T> {
     type Output = ();
 
     #[inline(always)]
@@ -85,7 +85,7 @@ impl<T: Cast> Kernel for Fill<'_, T> {
             let draws = lanes.next::<S>();
             for i in 0..LANES {
                 let units = if S::LANES == 8 { units_of_halves(draws[i]) } else { units(draws[i]) };
-                out[i] = MaybeUninit::new(T::cast(low + step * units));
+                out[i] = MaybeUninit::new(T::astype(low + step * units));
             }
         }
     }

@@ -1,10 +1,13 @@
-//! The element types that a tensor of random values can have.
+//! The element types that a tensor of random values can have, and how numbers are rounded to them.
 
 use std::mem::MaybeUninit;
 
 use ndarray::ArrayViewMutD;
 
+mod round;
+
 pub use half::{bf16, f16};
+pub use round::{Astype, Round};
 
 use crate::error::Error;
 
@@ -19,32 +22,6 @@ pub struct F8E4M3Fn(pub u8);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct F8E5M2(pub u8);
-
-impl F8E4M3Fn {
-    /// The nearest value, ties to even. `x` must be within +-448.
-    pub fn from_f32(x: f32) -> Self {
-        Self(narrow_bits::<3>(x, 7))
-    }
-}
-
-impl F8E5M2 {
-    /// The nearest value, ties to even. `x` must be within +-57344.
-    pub fn from_f32(x: f32) -> Self {
-        Self(narrow_bits::<2>(x, 15))
-    }
-}
-
-/// Sign, exponent biased by `bias`, and `MANTISSA` bits of the value nearest to `x`.
-fn narrow_bits<const MANTISSA: i32>(x: f32, bias: i32) -> u8 {
-    let magnitude = f64::from(x.abs());
-    let exponent = (((magnitude.to_bits() >> 52) & 0x7ff) as i32 - 1023).max(1 - bias);
-    let unit = f64::from_bits(((exponent - MANTISSA + 1023) as u64) << 52);
-    // A multiple of the unit: the implied leading bit, where there is one, and any carry of the
-    // rounding add into the exponent field, as in every IEEE format.
-    let multiple = (magnitude / unit).round_ties_even() as i32;
-    let bits = ((exponent + bias - 1) << MANTISSA) + multiple;
-    bits as u8 | u8::from(x.is_sign_negative()) << 7
-}
 
 /// The dtype of a tensor of random values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -91,8 +68,8 @@ impl DType {
     }
 }
 
-/// Memory lent by the caller, to be written whole: one view for each dtype, of any rank and
-/// with any strides that do not make elements overlap.
+/// Memory of the caller that a call writes from end to end: one kind of view for each dtype. It may
+/// have any rank, and any strides under which no two elements overlap.
 #[derive(Debug)]
 pub enum OutMut<'a> {
     /// float16.
