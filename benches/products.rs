@@ -8,20 +8,28 @@ use std::hint::black_box;
 
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
-use seedbed_core::linalg::product::{B, Dot, KC, Update};
+use seedbed_core::linalg::definition::{BLOCK_SIZE, PRODUCTS_CHAIN};
+use seedbed_core::linalg::product::{Dot, Update};
 use seedbed_core::simd;
 
 macro_rules! products {
     ($name:ident, $t:ty) => {
         fn $name(criterion: &mut Criterion) {
             let mut group = criterion.benchmark_group(concat!("product/", stringify!($t)));
-            group.throughput(Throughput::Elements((KC * B * B) as u64));
-            both(&mut group, vec![0.5 as $t; KC * B], vec![0.5 as $t; B * B]);
+            group.throughput(Throughput::Elements(
+                (PRODUCTS_CHAIN * BLOCK_SIZE * BLOCK_SIZE) as u64,
+            ));
+            both(
+                &mut group,
+                vec![0.5 as $t; PRODUCTS_CHAIN * BLOCK_SIZE],
+                vec![0.5 as $t; BLOCK_SIZE * BLOCK_SIZE],
+            );
             group.finish();
 
             fn both(group: &mut BenchmarkGroup<'_, WallTime>, v: Vec<$t>, mut y: Vec<$t>) {
                 let mut c = v.clone();
-                let (v_width, c_width, columns, upper) = (B, B, 0..B, false);
+                let (v_width, c_width, columns, upper) =
+                    (BLOCK_SIZE, BLOCK_SIZE, 0..BLOCK_SIZE, false);
                 group.bench_function("dot", |bench| {
                     bench.iter(|| {
                         simd::run(Dot {
@@ -30,7 +38,7 @@ macro_rules! products {
                             v_width,
                             c: black_box(&c),
                             c_width,
-                            height: B,
+                            height: BLOCK_SIZE,
                             columns: columns.clone(),
                             upper,
                             w: black_box(&mut y),
@@ -46,7 +54,7 @@ macro_rules! products {
                             y: black_box(&y),
                             c: black_box(&mut c),
                             c_width,
-                            depth: B,
+                            depth: BLOCK_SIZE,
                             columns: columns.clone(),
                             upper,
                         });

@@ -2,11 +2,10 @@
 
 use std::mem::MaybeUninit;
 
-use super::lane::Lane;
-use super::sampler::{Bounds, GROUP, Group, Sampler};
+use super::sampler::{Bounds, GROUP, Group, Sampler, per_block};
 use super::store::Store;
 use crate::rng::philox::Blocks;
-use crate::simd::{Kernel, Simd, run};
+use crate::simd::{Kernel, Lane, Simd, run};
 
 /// Words 2 and 3 of the counter: what is drawn and why.
 #[derive(Clone, Copy, Debug)]
@@ -27,7 +26,7 @@ pub(crate) fn fill<E: Store, D: Sampler<E::Lane>>(
     first: u64,
     mut out: &mut [MaybeUninit<E>],
 ) {
-    let per_block = E::Lane::PER_BLOCK as u64;
+    let per_block = per_block::<E::Lane>() as u64;
     // A kernel's blocks share the upper word of their number: cut where it changes.
     let period = per_block << 32;
     let mut first = first;
@@ -71,7 +70,7 @@ impl<E: Store, D: Sampler<E::Lane>> Kernel for Plain<'_, E, D> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let unused = E::Lane::splat(simd, 0.0);
+        let unused = E::Lane::splat(simd, E::Lane::ZERO);
         self.0.run::<S, false>(simd, [unused; 2]);
     }
 }
@@ -81,7 +80,8 @@ impl<E: Store, D: Sampler<E::Lane>> Kernel for Held<'_, E, D> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let Bounds { low, high } = self.1;
-        let bounds = [E::Lane::splat(simd, low), E::Lane::splat(simd, high)];
+        let bounds = [low, high].map(E::Lane::from_f64);
+        let bounds = [E::Lane::splat(simd, bounds[0]), E::Lane::splat(simd, bounds[1])];
         self.0.run::<S, true>(simd, bounds);
     }
 }
@@ -91,7 +91,7 @@ impl<E: Store, D: Sampler<E::Lane>> Job<'_, E, D> {
     fn run<S: Simd, const HOLD: bool>(self, simd: S, bounds: [<E::Lane as Lane>::Vector<S>; 2]) {
         /// Elements of the largest group, with 8 blocks of 4 in a vector.
         const LARGEST: usize = GROUP * 8 * 4;
-        let size = GROUP * (S::LANES / 2) * E::Lane::PER_BLOCK;
+        let size = GROUP * (S::LANES / 2) * per_block::<E::Lane>();
         let blocks = Blocks::new(simd, self.key, self.counter);
         let parameters = self.sampler.splat(simd);
         let mut first = blocks.start(self.block);
@@ -156,7 +156,7 @@ fn transform<E: Store, D: Sampler<E::Lane>, S: Simd, const HOLD: bool>(
             *value = E::Lane::hold(simd, *value, low, high);
         }
     }
-    let part = S::LANES / 2 * E::Lane::PER_BLOCK;
+    let part = S::LANES / 2 * per_block::<E::Lane>();
     // Checked once: with branches between the stores no group is worked on side by side.
     let to = &mut to[..GROUP * part];
     for i in 0..GROUP {

@@ -2,7 +2,6 @@
 
 pub(crate) mod fill;
 pub(crate) mod format;
-mod lane;
 pub(crate) mod normal;
 pub(crate) mod sampler;
 pub(crate) mod store;

@@ -1,12 +1,16 @@
 //! What all samplers of the native stream have in common.
 
 use super::format::Format;
-use super::lane::Lane;
-use crate::simd::Simd;
+use crate::simd::{Lane, Simd};
 
 /// Vectors of blocks that are transformed together: so many that the processor always finds
 /// independent work, and so few that they fit its registers, with some help of the cache.
 pub(crate) const GROUP: usize = 4;
+
+/// Elements computed in `L` that one block of four 32-bit words makes.
+pub(crate) const fn per_block<L: Lane>() -> usize {
+    4 * size_of::<u32>() / size_of::<L>()
+}
 
 /// Two vectors for each vector of blocks in a group.
 pub(crate) type Group<V> = [[V; 2]; GROUP];

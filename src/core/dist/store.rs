@@ -5,9 +5,8 @@
 
 use std::mem::MaybeUninit;
 
-use super::lane::Lane;
 use crate::element::{Element, F8E4M3Fn, F8E5M2, bf16, f16};
-use crate::simd::{Simd, as_bits};
+use crate::simd::{Lane, Simd, as_bits};
 
 /// An element type that vectors of its [`Lane`] can be written as.
 pub(crate) trait Store: Element {

@@ -4,16 +4,15 @@
 //! `SEEDBED_TEST_WORDS` sets how many words the samplers are compared on, beyond the extreme ones.
 
 use super::fill::{Purpose, fill};
-use super::lane::Lane;
 use super::normal::{NormalF32, NormalF64};
-use super::sampler::{Bounds, GROUP, Sampler};
+use super::sampler::{Bounds, GROUP, Sampler, per_block};
 use super::store::Store;
 use super::truncated_normal::{self, TruncatedNormalF32, TruncatedNormalF64};
 use super::uniform::{self, UniformF32, UniformF64};
 use crate::element::{DType, F8E4M3Fn, F8E5M2, Round, bf16, f16};
 use crate::parallel::Exec;
 use crate::rng::philox::block;
-use crate::simd::{Isa, Kernel, Simd, holding, lend, run_on};
+use crate::simd::{Isa, Kernel, Lane, Simd, holding, lend, run_on};
 
 /// Blocks that every instruction set takes whole groups of.
 const BLOCKS: usize = GROUP * 8;
@@ -169,7 +168,7 @@ impl<L: Store<Lane = L> + Lane, D: Sampler<L>> Kernel for Transform<'_, L, D> {
     fn run<S: Simd>(self, simd: S) {
         let parameters = self.sampler.splat(simd);
         let lanes = S::LANES / 2;
-        let part = lanes * L::PER_BLOCK;
+        let part = lanes * per_block::<L>();
         let groups = self.packed.chunks_exact(2 * GROUP * lanes);
         for (packed, out) in groups.zip(self.out.chunks_exact_mut(GROUP * part)) {
             let mut words = [[simd.splat_u64(0); 2]; GROUP];
@@ -178,7 +177,7 @@ impl<L: Store<Lane = L> + Lane, D: Sampler<L>> Kernel for Transform<'_, L, D> {
             }
             let values = D::sample(simd, parameters, words);
             for (values, out) in values.into_iter().zip(out.chunks_exact_mut(part)) {
-                L::store(simd, values, lend(out));
+                <L as Store>::store(simd, values, lend(out));
             }
         }
     }
@@ -191,7 +190,7 @@ fn transform<E: Pattern<Lane: Pattern<Lane = E::Lane>>, D: Sampler<E::Lane>>(
     blocks: &[[u32; 4]],
 ) -> Vec<E> {
     let packed = pack(isa, blocks);
-    let mut values = vec![E::Lane::UNTOUCHED; blocks.len() * E::Lane::PER_BLOCK];
+    let mut values = vec![E::Lane::UNTOUCHED; blocks.len() * per_block::<E::Lane>()];
     run_on(isa, Transform { sampler: draw.sampler, packed: &packed, out: &mut values });
     E::finish(isa, values, draw.bounds)
 }
@@ -288,7 +287,7 @@ impl Visit for Compare<'_> {
             let got = bits(&transform::<E, D>(isa, draw, self.0));
             if got != wanted {
                 let at = (0..got.len()).find(|&i| got[i] != wanted[i]).unwrap();
-                let block = self.0[at / E::Lane::PER_BLOCK];
+                let block = self.0[at / per_block::<E::Lane>()];
                 let (got, wanted) = (got[at], wanted[at]);
                 panic!("{name} {:?} {isa:?}: {got:#x}, not {wanted:#x}, of {block:x?}", E::DTYPE);
             }
@@ -359,7 +358,7 @@ impl Visit for Fill<'_> {
         name: &str,
         draw: Draw<D>,
     ) {
-        let per_block = E::Lane::PER_BLOCK as u64;
+        let per_block = per_block::<E::Lane>() as u64;
         let key = [SEED as u32, (SEED >> 32) as u32];
         let base = self.base / 4 * per_block;
         let extent = self.extents.iter().map(|(first, length, _)| first + length).max().unwrap();

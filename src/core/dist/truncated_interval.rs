@@ -13,7 +13,7 @@ use super::sampler::Bounds;
 use super::store::Store;
 use super::truncated_normal::support;
 use crate::element::DType;
-use crate::simd::lend;
+use crate::simd::{Lane, lend};
 
 /// The smallest probability of an interval that rejection serves.
 pub(crate) const RAREST: f64 = 0.01;
@@ -31,13 +31,11 @@ pub(crate) struct TruncatedInterval {
 }
 
 /// A compute type whose standard normals can be drawn and scaled one by one.
-pub(crate) trait Candidate: Store<Lane = Self> + super::lane::Lane + PartialOrd {
+pub(crate) trait Candidate: Store<Lane = Self> + Lane {
     /// The sampler of standard normals.
     type Normal: super::sampler::Sampler<Self>;
     /// Mean 0, standard deviation 1.
     const STANDARD: Self::Normal;
-    /// The number of this type nearest to `x`.
-    fn nearest(x: f64) -> Self;
     /// `z * stddev + mean`, rounded twice, held within `bounds`.
     fn place(z: Self, stddev: Self, mean: Self, bounds: Bounds) -> Self;
 }
@@ -47,9 +45,6 @@ macro_rules! candidate {
         impl Candidate for $t {
             type Normal = super::normal::$normal;
             const STANDARD: Self::Normal = super::normal::$normal { mean: 0.0, stddev: 1.0 };
-            fn nearest(x: f64) -> Self {
-                x as Self
-            }
             fn place(z: Self, stddev: Self, mean: Self, bounds: Bounds) -> Self {
                 // As the vector operations do: a zero takes the sign of a bound that it equals.
                 let (x, low, high) = (z * stddev + mean, bounds.low as Self, bounds.high as Self);
@@ -80,11 +75,11 @@ impl TruncatedInterval {
         out: &mut [MaybeUninit<E>],
     ) {
         let bounds = self.support(dtype.format());
-        let (stddev, mean) = (T::nearest(self.stddev), T::nearest(self.mean));
-        let (lower, upper) = (T::nearest(self.lower), T::nearest(self.upper));
+        let (stddev, mean) = (T::from_f64(self.stddev), T::from_f64(self.mean));
+        let (lower, upper) = (T::from_f64(self.lower), T::from_f64(self.upper));
         let mut first = first;
         for group in out.chunks_mut(GROUP) {
-            let mut candidates = [T::nearest(0.0); GROUP];
+            let mut candidates = [T::ZERO; GROUP];
             let candidates = &mut candidates[..group.len()];
             let mut open = [true; GROUP];
             let mut left = group.len();

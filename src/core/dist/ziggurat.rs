@@ -11,7 +11,7 @@
 //! does: `f64::ln_1p` and `f64::exp` call them.
 
 use super::ziggurat_tables::{FI, KI, WI};
-use crate::simd::{ROWS, Simd};
+use crate::simd::Simd;
 
 /// Where the tail begins (`ziggurat_nor_r`).
 #[allow(clippy::excessive_precision, reason = "the digits of the source")]
@@ -21,6 +21,9 @@ const TAIL: f64 = 3.654_152_885_361_008_796_351_947_251_8;
 const TAIL_INVERSE: f64 = 0.273_661_237_329_758_272_033_382_475_96;
 /// The magnitude's bits in a draw shifted right by 9.
 const MAGNITUDE: u64 = (1 << 52) - 1;
+
+/// Layers, once for each sign.
+const ROWS: usize = 2 * 256;
 
 /// `KI` and `WI` by the low 9 bits of a draw, layer and sign, so that one look-up gives the
 /// threshold and the signed width.

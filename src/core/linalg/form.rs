@@ -3,7 +3,7 @@
 //!
 //! Blocks of reflectors are `I - V U^-1 V^T` (C. Puglisi, SIAM J. Sci. Stat. Comput. 13 (1992) 723;
 //! Joffrain et al., ACM Trans. Math. Softw. 32 (2006) 169) and are applied last first. Strips of
-//! [`B`] columns of the result are independent; strip s is still zero above row 96 s, where the
+//! [`BLOCK_SIZE`] columns of the result are independent; strip s is still zero above row 96 s, where the
 //! blocks after s have nothing to do. The work is cut by strips, or, for few strips of many rows,
 //! by row chunks; both give the same bits.
 
@@ -12,14 +12,14 @@ use std::sync::{Mutex, PoisonError};
 
 use ndarray::{ArrayViewMut2, Axis};
 
+use super::definition::{BLOCK_SIZE, HEIGHT_MULTIPLE, ROW_CHUNK, WIDTH_MULTIPLE};
 use super::output::write_rows;
-use super::panels::{B, Panel, RC, Reflectors, cut_rows};
-use super::product::{Dot, PAD, Solve, Update, add_to};
-use super::real::Real;
+use super::panels::{Panel, Reflectors, cut_rows};
+use super::product::{Dot, Solve, Update, add_to};
 use super::workspace::{Workspace, zeroed};
 use crate::error::Error;
 use crate::parallel::Exec;
-use crate::simd;
+use crate::simd::{self, Lane};
 
 /// Numbers in a strip that one task should pass through at most: a few milliseconds of work, so
 /// that an interrupt is heard.
@@ -32,7 +32,7 @@ struct Scratch<T> {
     w: Workspace<T>,
 }
 
-impl<T: Real> Scratch<T> {
+impl<T: Lane> Scratch<T> {
     fn allocate(strip: usize, blocks: [usize; 2]) -> Result<Self, Error> {
         Ok(Self { c: zeroed(strip)?, y: zeroed(blocks[0])?, w: zeroed(blocks[1])? })
     }
@@ -57,29 +57,39 @@ pub(super) struct Former<T> {
     scratches: Vec<Scratch<T>>,
 }
 
-impl<T: Real> Former<T> {
+impl<T: Lane> Former<T> {
     /// For a result of `rows` by `columns` (rows >= columns >= 1) on `exec`'s threads.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`].
     pub(super) fn allocate(rows: usize, columns: usize, exec: &Exec<'_>) -> Result<Self, Error> {
         let threads = exec.threads();
-        let strips = columns.div_ceil(B);
-        let width = B.min(columns.next_multiple_of(PAD));
-        let strip = rows.checked_next_multiple_of(8).and_then(|padded| padded.checked_mul(width));
+        let strips = columns.div_ceil(BLOCK_SIZE);
+        let width = BLOCK_SIZE.min(columns.next_multiple_of(WIDTH_MULTIPLE));
+        let strip = rows
+            .checked_next_multiple_of(HEIGHT_MULTIPLE)
+            .and_then(|padded| padded.checked_mul(width));
         let strip = strip.ok_or(Error::OutOfMemory { bytes: usize::MAX })?;
         let unbalanced = threads > 1 && strips < 4 * threads && rows > 4 * columns;
         let (cut, count, len, blocks) = if strips == 1 {
-            (Cut::Block, threads, strip.min(RC * width), [0, 0])
+            (Cut::Block, threads, strip.min(ROW_CHUNK * width), [0, 0])
         } else if strip > STRIP || unbalanced {
-            (Cut::Rows, 1, strip, [B * B, 0])
+            (Cut::Rows, 1, strip, [BLOCK_SIZE * BLOCK_SIZE, 0])
         } else {
-            (Cut::Strips, threads.min(strips), strip, [B * B, B * B])
+            (
+                Cut::Strips,
+                threads.min(strips),
+                strip,
+                [BLOCK_SIZE * BLOCK_SIZE, BLOCK_SIZE * BLOCK_SIZE],
+            )
         };
         let mut scratches =
             (0..count).map(|_| Scratch::allocate(len, blocks)).collect::<Result<Vec<_>, _>>()?;
         if let Cut::Block = cut {
-            scratches.push(Scratch::allocate(0, [columns.next_multiple_of(8) * B, 0])?);
+            scratches.push(Scratch::allocate(
+                0,
+                [columns.next_multiple_of(HEIGHT_MULTIPLE) * BLOCK_SIZE, 0],
+            )?);
         }
         Ok(Self { cut, scratches })
     }
@@ -103,7 +113,7 @@ impl<T: Real> Former<T> {
             Cut::Rows => {
                 let mut partials = std::mem::replace(&mut reflectors.partials, zeroed(0)?);
                 let scratch = &mut self.scratches[0];
-                for (s, out) in out.axis_chunks_iter_mut(Axis(1), B).enumerate() {
+                for (s, out) in out.axis_chunks_iter_mut(Axis(1), BLOCK_SIZE).enumerate() {
                     by_rows(reflectors, s, out, scratch, &mut partials, exec, finish)?;
                 }
                 Ok(())
@@ -114,7 +124,7 @@ impl<T: Real> Former<T> {
 
 /// Columns of the identity: entry (`at + l`, `l`) of `c` is one, for the rows `first ..` that `c`
 /// holds.
-fn set_identity<T: Real>(c: &mut [T], width: usize, first: usize, panel: &Panel) {
+fn set_identity<T: Lane>(c: &mut [T], width: usize, first: usize, panel: &Panel) {
     c.fill(T::ZERO);
     for l in 0..panel.count {
         if let Some(row) = (panel.first + l).checked_sub(first)
@@ -126,19 +136,19 @@ fn set_identity<T: Real>(c: &mut [T], width: usize, first: usize, panel: &Panel)
 }
 
 /// `y = U^-1 V^T C` for the block that a strip, still columns of the identity, starts with.
-fn start<T: Real>(reflectors: &Reflectors<T>, s: usize, y: &mut [T]) {
+fn start<T: Lane>(reflectors: &Reflectors<T>, s: usize, y: &mut [T]) {
     let (panel, v) = reflectors.panel(s);
     let (height, width) = (panel.height(), panel.width);
-    y[..height * B].fill(T::ZERO);
+    y[..height * BLOCK_SIZE].fill(T::ZERO);
     for (l, row) in v.chunks_exact(width).take(panel.count).enumerate() {
-        row[..=l].iter().zip(y[l..].iter_mut().step_by(B)).for_each(|(&x, y)| *y = x);
+        row[..=l].iter().zip(y[l..].iter_mut().step_by(BLOCK_SIZE)).for_each(|(&x, y)| *y = x);
     }
     simd::run(Solve { u: reflectors.triangle(s), y, height, width, upper: true });
 }
 
 /// `c -= V y`, for the rows `first ..` that `c` holds; all are at or below panel `j`'s first.
 /// `upper` tells that `y` is zero below its diagonal.
-pub(super) fn subtract<T: Real>(
+pub(super) fn subtract<T: Lane>(
     reflectors: &Reflectors<T>,
     j: usize,
     first: usize,
@@ -155,7 +165,7 @@ pub(super) fn subtract<T: Real>(
 }
 
 /// `w = V^T c`, for the rows `first ..` that `c` holds, within one chunk.
-pub(super) fn project<T: Real>(
+pub(super) fn project<T: Lane>(
     reflectors: &Reflectors<T>,
     j: usize,
     first: usize,
@@ -171,7 +181,7 @@ pub(super) fn project<T: Real>(
 }
 
 /// One block: every row chunk is `I - V Y`, with the same `Y`.
-fn single_block<T: Real, O: Copy + Send>(
+fn single_block<T: Lane, O: Copy + Send>(
     reflectors: &Reflectors<T>,
     mut out: ArrayViewMut2<'_, MaybeUninit<O>>,
     scratches: Vec<Scratch<T>>,
@@ -186,15 +196,19 @@ fn single_block<T: Real, O: Copy + Send>(
     let mut common = take().ok_or(out_of_scratch.clone())?;
     start(reflectors, 0, &mut common.y);
     let y = &common.y;
-    exec.for_each(out.axis_chunks_iter_mut(Axis(0), RC).enumerate(), take, |scratch, (q, out)| {
-        let scratch = scratch.as_mut().ok_or(out_of_scratch.clone())?;
-        let len = out.nrows().next_multiple_of(8) * width;
-        let c = &mut scratch.c[..len];
-        set_identity(c, width, q * RC, panel);
-        subtract(reflectors, 0, q * RC, y, c, width, true);
-        write_rows(c, width, &reflectors.scales, out, finish);
-        Ok(())
-    })
+    exec.for_each(
+        out.axis_chunks_iter_mut(Axis(0), ROW_CHUNK).enumerate(),
+        take,
+        |scratch, (q, out)| {
+            let scratch = scratch.as_mut().ok_or(out_of_scratch.clone())?;
+            let len = out.nrows().next_multiple_of(HEIGHT_MULTIPLE) * width;
+            let c = &mut scratch.c[..len];
+            set_identity(c, width, q * ROW_CHUNK, panel);
+            subtract(reflectors, 0, q * ROW_CHUNK, y, c, width, true);
+            write_rows(c, width, &reflectors.scales, out, finish);
+            Ok(())
+        },
+    )
 }
 
 /// A strip under way: blocks `next`, `next - 1`, .. 0 are still to be applied.
@@ -208,7 +222,7 @@ struct Strip<'a, T, O> {
 
 /// Strips, the ones with most work first. A task takes one strip on by some blocks; between tasks
 /// strips under way wait, at most one a thread, and go before fresh ones.
-fn by_strips<T: Real, O: Copy + Send>(
+fn by_strips<T: Lane, O: Copy + Send>(
     reflectors: &Reflectors<T>,
     mut out: ArrayViewMut2<'_, MaybeUninit<O>>,
     scratches: Vec<Scratch<T>>,
@@ -218,7 +232,7 @@ fn by_strips<T: Real, O: Copy + Send>(
     let waiting = Mutex::new(Vec::<Strip<'_, T, O>>::with_capacity(scratches.len()));
     let free = Mutex::new(scratches);
     let (waiting, free) = (&waiting, &free);
-    let mut fresh = out.axis_chunks_iter_mut(Axis(1), B).enumerate().rev();
+    let mut fresh = out.axis_chunks_iter_mut(Axis(1), BLOCK_SIZE).enumerate().rev();
     let next = move || {
         if let Some(strip) = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop() {
             return Some(strip);
@@ -259,7 +273,7 @@ fn by_strips<T: Real, O: Copy + Send>(
 }
 
 /// Applies the next block to a strip; how many of its numbers that passed through.
-fn advance<T: Real, O>(reflectors: &Reflectors<T>, strip: &mut Strip<'_, T, O>) -> usize {
+fn advance<T: Lane, O>(reflectors: &Reflectors<T>, strip: &mut Strip<'_, T, O>) -> usize {
     let (j, width) = (strip.next, strip.panel.width);
     let Scratch { c, y, w } = &mut strip.scratch;
     let c = &mut c[..reflectors.padded * width];
@@ -269,20 +283,20 @@ fn advance<T: Real, O>(reflectors: &Reflectors<T>, strip: &mut Strip<'_, T, O>) 
         start(reflectors, j, y);
     } else {
         // Above, the strip is zero.
-        let mut row = panel.first + B;
+        let mut row = panel.first + BLOCK_SIZE;
         let mut fresh = true;
         while row < reflectors.padded {
-            let end = reflectors.padded.min((row / RC + 1) * RC);
+            let end = reflectors.padded.min((row / ROW_CHUNK + 1) * ROW_CHUNK);
             let c = &c[row * width..end * width];
             if std::mem::take(&mut fresh) {
                 project(reflectors, j, row, c, width, y);
             } else {
                 project(reflectors, j, row, c, width, w);
-                add_to(y, w, B, width);
+                add_to(y, w, BLOCK_SIZE, width);
             }
             row = end;
         }
-        simd::run(Solve { u: reflectors.triangle(j), y, height: B, width, upper: false });
+        simd::run(Solve { u: reflectors.triangle(j), y, height: BLOCK_SIZE, width, upper: false });
     }
     let c = &mut c[panel.first * width..];
     subtract(reflectors, j, panel.first, y, c, width, j == strip.index);
@@ -291,7 +305,7 @@ fn advance<T: Real, O>(reflectors: &Reflectors<T>, strip: &mut Strip<'_, T, O>) 
 
 /// One strip by row chunks; two barriers a block. A chunk is projected on the next block as soon
 /// as it has taken the last one.
-fn by_rows<T: Real, O: Copy + Send>(
+fn by_rows<T: Lane, O: Copy + Send>(
     reflectors: &Reflectors<T>,
     s: usize,
     mut out: ArrayViewMut2<'_, MaybeUninit<O>>,
@@ -305,7 +319,7 @@ fn by_rows<T: Real, O: Copy + Send>(
     let y = &mut scratch.y;
     let c = &mut scratch.c[..reflectors.padded * width];
     exec.for_each(
-        cut_rows(c, width, 0, RC),
+        cut_rows(c, width, 0, ROW_CHUNK),
         || (),
         |(), (row, c)| {
             set_identity(c, width, row, panel);
@@ -316,8 +330,8 @@ fn by_rows<T: Real, O: Copy + Send>(
     for j in (0..=s).rev() {
         let first = reflectors.panels[j].first;
         exec.for_each(
-            cut_rows(&mut c[first * width..], width, first, RC)
-                .zip(partials.chunks_exact_mut(B * B)),
+            cut_rows(&mut c[first * width..], width, first, ROW_CHUNK)
+                .zip(partials.chunks_exact_mut(BLOCK_SIZE * BLOCK_SIZE)),
             || (),
             |(), ((row, c), partial)| {
                 subtract(reflectors, j, row, y, c, width, j == s);
@@ -328,18 +342,18 @@ fn by_rows<T: Real, O: Copy + Send>(
             },
         )?;
         if j > 0 {
-            let chunks = reflectors.padded.div_ceil(RC) - first / RC;
-            y.copy_from_slice(&partials[..B * B]);
-            for partial in partials.chunks_exact(B * B).take(chunks).skip(1) {
-                add_to(y, partial, B, width);
+            let chunks = reflectors.padded.div_ceil(ROW_CHUNK) - first / ROW_CHUNK;
+            y.copy_from_slice(&partials[..BLOCK_SIZE * BLOCK_SIZE]);
+            for partial in partials.chunks_exact(BLOCK_SIZE * BLOCK_SIZE).take(chunks).skip(1) {
+                add_to(y, partial, BLOCK_SIZE, width);
             }
             let u = reflectors.triangle(j - 1);
-            simd::run(Solve { u, y, height: B, width, upper: false });
+            simd::run(Solve { u, y, height: BLOCK_SIZE, width, upper: false });
         }
     }
     let scales = &reflectors.scales[panel.first..][..panel.count];
     exec.for_each(
-        out.axis_chunks_iter_mut(Axis(0), RC).zip(c.chunks(RC * width)),
+        out.axis_chunks_iter_mut(Axis(0), ROW_CHUNK).zip(c.chunks(ROW_CHUNK * width)),
         || (),
         |(), (out, c)| {
             write_rows(c, width, scales, out, finish);

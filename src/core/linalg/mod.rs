@@ -9,19 +9,21 @@
 //!   panels       where reflectors are kept
 //!   workspace    memory for them
 //!   output       the caller's memory as a tall matrix
-//!   real         float32 and float64 behind one trait
+//!   definition   the sizes that fix the order of sums
+//!   normals      where the Gaussian matrix comes from
 //! ```
 //!
 //! The native definition (frozen, `docs/streams.md`) fixes the order of every sum, so that
 //! threads, tile shapes and instruction sets never show in a bit of the result.
 
+pub mod definition;
 mod form;
+pub mod normals;
 pub mod orthogonal;
 mod output;
 mod panels;
 pub mod product;
 pub mod qr;
-mod real;
 mod reflectors;
 mod tile;
 mod workspace;

@@ -23,20 +23,13 @@ use std::mem::MaybeUninit;
 use ndarray::{ArrayViewMut2, ArrayViewMutD, Ix2};
 
 use super::form::Former;
+use super::normals::NormalSource;
 use super::panels::Reflectors;
-use super::real::Real;
 use crate::block::Block;
 use crate::element::{OutMut, Round};
 use crate::error::{Error, shown};
 use crate::parallel::Exec;
-
-/// A tensor's stream of standard normals: element `e` depends on nothing but `e`.
-pub trait NormalSource {
-    /// Elements `first ..` in f32.
-    fn fill_f32(&self, first: u64, out: &mut [f32]);
-    /// Elements `first ..` in f64.
-    fn fill_f64(&self, first: u64, out: &mut [f64]);
-}
+use crate::simd::Lane;
 
 /// Writes the elements `block` of the orthogonal tensor that `normals` defines, times `gain`, to
 /// `out`, whose elements in C order are the block's. A block that is not the whole tensor costs the
@@ -46,7 +39,7 @@ pub trait NormalSource {
 /// [`Error::Value`] for a shape of rank below 2, [`Error::OutOfMemory`], both before anything is
 /// written; [`Error::Interrupted`].
 pub fn fill(
-    normals: &(dyn NormalSource + Sync),
+    normals: &(impl NormalSource<f32> + NormalSource<f64>),
     gain: f64,
     block: &Block,
     out: OutMut<'_>,
@@ -62,8 +55,8 @@ pub fn fill(
     }
 }
 
-fn fill_as<T: Real, O: Round<T>>(
-    normals: &(dyn NormalSource + Sync),
+fn fill_as<T: Lane, O: Round<T>>(
+    normals: &dyn NormalSource<T>,
     gain: f64,
     block: &Block,
     out: ArrayViewMutD<'_, MaybeUninit<O>>,

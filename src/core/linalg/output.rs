@@ -4,11 +4,11 @@ use std::mem::MaybeUninit;
 
 use ndarray::ArrayViewMut2;
 
-use super::real::Real;
+use crate::simd::Lane;
 
 /// Writes rows of the result, `finish(c[r][l] * scales[l])`, into `out`, of as many rows as `c` has
 /// (padding left out) and as many columns as `scales`.
-pub(super) fn write_rows<T: Real, O>(
+pub(super) fn write_rows<T: Lane, O>(
     c: &[T],
     c_width: usize,
     scales: &[T],

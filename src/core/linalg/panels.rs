@@ -1,22 +1,12 @@
-//! Where reflectors are kept: panels of [`B`] columns, and what belongs to each.
+//! Where reflectors are kept: panels of [`BLOCK_SIZE`] columns, and what belongs to each.
 
 use std::ops::Range;
 
-use super::product::{Dot, PAD, add_to};
-use super::real::Real;
+use super::definition::{BLOCK_SIZE, HEIGHT_MULTIPLE, ROW_CHUNK, WIDTH_MULTIPLE};
+use super::product::{Dot, add_to};
 use super::workspace::{Workspace, zeroed};
 use crate::error::Error;
-use crate::simd;
-
-/// Reflectors in a block. Frozen, as the three constants below, with the native stream: they set
-/// the order of sums.
-pub const B: usize = 96;
-/// Rows in one chain of a sum of squares, cut at multiples.
-pub(super) const SC: usize = 64;
-/// Rows in one chain of a sum of products, cut at multiples.
-pub const KC: usize = 256;
-/// Rows whose sums of products are added up before they join those of other rows, cut at multiples.
-pub(super) const RC: usize = 1024;
+use crate::simd::{self, Lane};
 
 /// Cuts the row-major `matrix`, whose first row has the number `first`, at multiples of `height`
 /// rows; each piece comes with the number of its first row.
@@ -44,7 +34,7 @@ pub(super) struct Panel {
     pub(super) first: usize,
     /// How many reflectors.
     pub(super) count: usize,
-    /// Length of a row, zeros at the end: `count` rounded up to [`PAD`].
+    /// Length of a row, zeros at the end: `count` rounded up to [`WIDTH_MULTIPLE`].
     pub(super) width: usize,
     /// Where it lies in [`Reflectors::v`].
     pub(super) place: Range<usize>,
@@ -53,11 +43,11 @@ pub(super) struct Panel {
 impl Panel {
     /// `count` rounded up to a multiple of 8, as tiles want it.
     pub(super) fn height(&self) -> usize {
-        self.count.next_multiple_of(8)
+        self.count.next_multiple_of(HEIGHT_MULTIPLE)
     }
 
     /// The part of `V^T V` above the diagonal that the rows `first ..` in `v`, one chunk, add.
-    pub(super) fn dot_itself<T: Real>(&self, first: usize, v: &[T], w: &mut [T]) {
+    pub(super) fn dot_itself<T: Lane>(&self, first: usize, v: &[T], w: &mut [T]) {
         simd::run(Dot {
             first_row: first,
             v,
@@ -72,7 +62,7 @@ impl Panel {
     }
 
     /// The triangle `u`, zero before, from what [`Panel::dot_itself`] gave for each chunk.
-    pub(super) fn sum_triangle<T: Real>(&self, partials: &[T], u: &mut [T]) {
+    pub(super) fn sum_triangle<T: Lane>(&self, partials: &[T], u: &mut [T]) {
         for partial in partials.chunks_exact(u.len()) {
             add_to(u, partial, self.height(), self.width);
         }
@@ -93,7 +83,7 @@ pub(super) struct Reflectors<T> {
     pub(super) panels: Vec<Panel>,
     /// All panels' numbers.
     pub(super) v: Workspace<T>,
-    /// Length of a block: rows for as many reflectors as a panel has, [`B`] long.
+    /// Length of a block: rows for as many reflectors as a panel has, [`BLOCK_SIZE`] long.
     pub(super) block: usize,
     /// For each panel a block, `V^T V` above the diagonal: that of a unit upper triangular matrix.
     pub(super) u: Workspace<T>,
@@ -103,7 +93,7 @@ pub(super) struct Reflectors<T> {
     pub(super) scales: Workspace<T>,
 }
 
-impl<T: Real> Reflectors<T> {
+impl<T: Lane> Reflectors<T> {
     /// Room for the reflectors of a matrix of `rows` by `columns`, `rows >= columns >= 1`.
     ///
     /// # Errors
@@ -111,26 +101,27 @@ impl<T: Real> Reflectors<T> {
     pub(super) fn allocate(rows: usize, columns: usize) -> Result<Self, Error> {
         debug_assert!(rows >= columns && columns > 0);
         let too_large = Error::OutOfMemory { bytes: usize::MAX };
-        let padded = rows.checked_next_multiple_of(8).ok_or(too_large.clone())?;
+        let padded = rows.checked_next_multiple_of(HEIGHT_MULTIPLE).ok_or(too_large.clone())?;
         let extent = |first: usize| {
-            let count = B.min(columns - first);
-            let width = count.next_multiple_of(PAD);
+            let count = BLOCK_SIZE.min(columns - first);
+            let width = count.next_multiple_of(WIDTH_MULTIPLE);
             (padded - first).checked_mul(width).map(|len| (count, width, len))
         };
         let total = (0..columns)
-            .step_by(B)
+            .step_by(BLOCK_SIZE)
             .try_fold(0usize, |sum, first| sum.checked_add(extent(first)?.2))
             .ok_or(too_large)?;
         let v = zeroed(total)?;
         let mut panels: Vec<Panel> = vec![];
-        for first in (0..columns).step_by(B) {
+        for first in (0..columns).step_by(BLOCK_SIZE) {
             if let Some((count, width, len)) = extent(first) {
                 let start = panels.last().map_or(0, |panel| panel.place.end);
                 panels.push(Panel { first, count, width, place: start..start + len });
             }
         }
-        let chunks: usize = panels.iter().map(|p| padded.div_ceil(RC) - p.first / RC).sum();
-        let block = panels[0].height() * B;
+        let chunks: usize =
+            panels.iter().map(|p| padded.div_ceil(ROW_CHUNK) - p.first / ROW_CHUNK).sum();
+        let block = panels[0].height() * BLOCK_SIZE;
         Ok(Self {
             rows,
             columns,

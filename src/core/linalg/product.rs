@@ -2,17 +2,13 @@
 //! that the definition fixes.
 //!
 //! Matrices are row-major slices with a row length. Padding with zero rows and columns changes no
-//! bit, so widths are multiples of [`PAD`] and heights of 8, and no kernel has an edge.
+//! bit, so widths are multiples of [`WIDTH_MULTIPLE`] and heights of [`HEIGHT_MULTIPLE`], and no kernel has an edge.
 
 use std::ops::Range;
 
-pub use super::panels::{B, KC};
-use super::real::Real;
+use super::definition::{BLOCK_SIZE, HEIGHT_MULTIPLE, PRODUCTS_CHAIN};
 use super::tile;
-use crate::simd::{Kernel, Simd};
-
-/// Matrix widths are multiples of this: the longest vector.
-pub(super) const PAD: usize = 16;
+use crate::simd::{Kernel, Lane, Simd};
 
 /// Rows of a tile: with three vectors a row, 24 accumulators where 32 registers hold them, 12 where
 /// there are 16.
@@ -44,8 +40,8 @@ macro_rules! by_vectors {
 
 /// `w = V^T C` over rows that lie in one chunk of the definition.
 ///
-/// Rows `first_row ..` are cut at multiples of [`KC`]; each cut is one chain, and the cuts are
-/// added ascending. `w`'s rows are [`B`] long; `height` and `width` of it are written.
+/// Rows `first_row ..` are cut at multiples of [`PRODUCTS_CHAIN`]; each cut is one chain, and the cuts are
+/// added ascending. `w`'s rows are [`BLOCK_SIZE`] long; `height` and `width` of it are written.
 #[derive(Debug)]
 pub struct Dot<'a, T> {
     /// Absolute number of the first row of `v` and `c`.
@@ -60,7 +56,7 @@ pub struct Dot<'a, T> {
     pub c_width: usize,
     /// Columns of `v` to take, a multiple of 8.
     pub height: usize,
-    /// Columns of `c` to take, and of `w` to write; bounds are multiples of [`PAD`].
+    /// Columns of `c` to take, and of `w` to write; bounds are multiples of [`WIDTH_MULTIPLE`].
     pub columns: Range<usize>,
     /// Whether only entries above the diagonal are wanted.
     pub upper: bool,
@@ -68,7 +64,7 @@ pub struct Dot<'a, T> {
     pub w: &'a mut [T],
 }
 
-impl<T: Real> Kernel for Dot<'_, T> {
+impl<T: Lane> Kernel for Dot<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
@@ -77,12 +73,12 @@ impl<T: Real> Kernel for Dot<'_, T> {
 }
 
 #[inline(always)]
-fn dot<T: Real, S: Simd, const M: usize>(simd: S, job: Dot<'_, T>) {
+fn dot<T: Lane, S: Simd, const M: usize>(simd: S, job: Dot<'_, T>) {
     let Dot { first_row, v, v_width, c, c_width, height, columns, upper, w } = job;
     let end = first_row + v.len() / v_width;
     let mut row = first_row;
     while row < end {
-        let cut = end.min((row / KC + 1) * KC);
+        let cut = end.min((row / PRODUCTS_CHAIN + 1) * PRODUCTS_CHAIN);
         let v = &v[(row - first_row) * v_width..(cut - first_row) * v_width];
         let c = &c[(row - first_row) * c_width..(cut - first_row) * c_width];
         let first = row == first_row;
@@ -95,7 +91,7 @@ fn dot<T: Real, S: Simd, const M: usize>(simd: S, job: Dot<'_, T>) {
 }
 
 #[inline(always)]
-fn dot_columns<T: Real, S: Simd, const M: usize, const N: usize>(
+fn dot_columns<T: Lane, S: Simd, const M: usize, const N: usize>(
     simd: S,
     (v, v_width): (&[T], usize),
     (c, c_width, l): (&[T], usize, usize),
@@ -108,7 +104,7 @@ fn dot_columns<T: Real, S: Simd, const M: usize, const N: usize>(
         let acc = tile::columns_by_columns::<T, S, M, N>(simd, (v, v_width, i), (c, c_width, l));
         for (r, acc) in acc.iter().enumerate() {
             for (x, &acc) in acc.iter().enumerate() {
-                let w = &mut w[(i + r) * B + l + x * T::lanes::<S>()..];
+                let w = &mut w[(i + r) * BLOCK_SIZE + l + x * T::lanes::<S>()..];
                 let sum = if first { acc } else { T::plus(simd, T::load(simd, w), acc) };
                 T::store(simd, sum, w);
             }
@@ -117,7 +113,7 @@ fn dot_columns<T: Real, S: Simd, const M: usize, const N: usize>(
     }
 }
 
-/// `y <- U^-1 y` for a unit upper triangular `u`; rows of both are [`B`] long. Only entries above
+/// `y <- U^-1 y` for a unit upper triangular `u`; rows of both are [`BLOCK_SIZE`] long. Only entries above
 /// the diagonal are read: a computed diagonal instead of ones would cost an order of magnitude of
 /// orthogonality.
 ///
@@ -129,13 +125,13 @@ pub(super) struct Solve<'a, T> {
     pub(super) y: &'a mut [T],
     /// Rows, a multiple of 8.
     pub(super) height: usize,
-    /// Columns, a multiple of [`PAD`].
+    /// Columns, a multiple of [`WIDTH_MULTIPLE`].
     pub(super) width: usize,
     /// Whether `y` is zero below its diagonal, and stays so.
     pub(super) upper: bool,
 }
 
-impl<T: Real> Kernel for Solve<'_, T> {
+impl<T: Lane> Kernel for Solve<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
@@ -144,18 +140,18 @@ impl<T: Real> Kernel for Solve<'_, T> {
 }
 
 #[inline(always)]
-fn solve<T: Real, S: Simd, const M: usize>(simd: S, job: Solve<'_, T>) {
+fn solve<T: Lane, S: Simd, const M: usize>(simd: S, job: Solve<'_, T>) {
     let Solve { u, y, height, width, upper } = job;
     by_vectors!(T, S, 0..width, |l, N| {
         // Terms that are zero change no bit.
-        let end = (l + N * T::lanes::<S>()).next_multiple_of(8);
+        let end = (l + N * T::lanes::<S>()).next_multiple_of(HEIGHT_MULTIPLE);
         let height = if upper { height.min(end) } else { height };
         solve_columns::<T, S, M, N>(simd, u, y, height, l)
     });
 }
 
 #[inline(always)]
-fn solve_columns<T: Real, S: Simd, const M: usize, const N: usize>(
+fn solve_columns<T: Lane, S: Simd, const M: usize, const N: usize>(
     simd: S,
     u: &[T],
     y: &mut [T],
@@ -168,19 +164,19 @@ fn solve_columns<T: Real, S: Simd, const M: usize, const N: usize>(
         top -= M;
         let mut acc = tile::rows_by_columns_descending::<T, S, M, N>(
             simd,
-            (u, B, top),
-            (y, B, l),
+            (u, BLOCK_SIZE, top),
+            (y, BLOCK_SIZE, l),
             known,
             height,
         );
         // Within the tile, each row as soon as it is known joins the chains of those above it.
         for i in (0..M).rev() {
             for v in 0..N {
-                let y = &mut y[(top + i) * B + l + v * T::lanes::<S>()..];
+                let y = &mut y[(top + i) * BLOCK_SIZE + l + v * T::lanes::<S>()..];
                 let value = T::minus(simd, T::load(simd, y), acc[i][v]);
                 T::store(simd, value, y);
                 for h in (0..i).rev() {
-                    let x = T::splat(simd, u[(top + h) * B + top + i]);
+                    let x = T::splat(simd, u[(top + h) * BLOCK_SIZE + top + i]);
                     acc[h][v] = T::fused(simd, x, value, acc[h][v]);
                 }
             }
@@ -195,7 +191,7 @@ pub struct Update<'a, T> {
     pub v: &'a [T],
     /// Their length.
     pub v_width: usize,
-    /// Rows [`B`] long.
+    /// Rows [`BLOCK_SIZE`] long.
     pub y: &'a [T],
     /// As many rows as `v`, a multiple of 8.
     pub c: &'a mut [T],
@@ -203,13 +199,13 @@ pub struct Update<'a, T> {
     pub c_width: usize,
     /// Terms of the sum.
     pub depth: usize,
-    /// Columns of `c` to update, by the same of `y`; bounds are multiples of [`PAD`].
+    /// Columns of `c` to update, by the same of `y`; bounds are multiples of [`WIDTH_MULTIPLE`].
     pub columns: Range<usize>,
     /// Whether `y` is zero below its diagonal.
     pub upper: bool,
 }
 
-impl<T: Real> Kernel for Update<'_, T> {
+impl<T: Lane> Kernel for Update<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
@@ -218,10 +214,10 @@ impl<T: Real> Kernel for Update<'_, T> {
 }
 
 #[inline(always)]
-fn update<T: Real, S: Simd, const M: usize>(simd: S, job: Update<'_, T>) {
+fn update<T: Lane, S: Simd, const M: usize>(simd: S, job: Update<'_, T>) {
     let Update { v, v_width, y, c, c_width, depth, columns, upper } = job;
     // Pieces of V that stay in the second-level cache while the columns pass.
-    for (v, c) in v.chunks(KC * v_width).zip(c.chunks_mut(KC * c_width)) {
+    for (v, c) in v.chunks(PRODUCTS_CHAIN * v_width).zip(c.chunks_mut(PRODUCTS_CHAIN * c_width)) {
         by_vectors!(T, S, columns.clone(), |l, N| {
             // Terms that are zero change no bit.
             let depth = if upper { depth.min(l + N * T::lanes::<S>()) } else { depth };
@@ -231,7 +227,7 @@ fn update<T: Real, S: Simd, const M: usize>(simd: S, job: Update<'_, T>) {
 }
 
 #[inline(always)]
-fn update_columns<T: Real, S: Simd, const M: usize, const N: usize>(
+fn update_columns<T: Lane, S: Simd, const M: usize, const N: usize>(
     simd: S,
     (v, v_width): (&[T], usize),
     y: &[T],
@@ -241,7 +237,8 @@ fn update_columns<T: Real, S: Simd, const M: usize, const N: usize>(
     let rows = v.len() / v_width;
     let mut i = 0;
     while i < rows {
-        let acc = tile::rows_by_columns::<T, S, M, N>(simd, (v, v_width, i), (y, B, l), depth);
+        let acc =
+            tile::rows_by_columns::<T, S, M, N>(simd, (v, v_width, i), (y, BLOCK_SIZE, l), depth);
         for (r, acc) in acc.iter().enumerate() {
             for (x, &acc) in acc.iter().enumerate() {
                 let c = &mut c[(i + r) * c_width + l + x * T::lanes::<S>()..];
@@ -252,9 +249,9 @@ fn update_columns<T: Real, S: Simd, const M: usize, const N: usize>(
     }
 }
 
-/// `y += w` on the first `height` rows and `width` columns; rows are [`B`] long.
-pub(super) fn add_to<T: Real>(y: &mut [T], w: &[T], height: usize, width: usize) {
-    for (y, w) in y.chunks_exact_mut(B).zip(w.chunks_exact(B)).take(height) {
+/// `y += w` on the first `height` rows and `width` columns; rows are [`BLOCK_SIZE`] long.
+pub(super) fn add_to<T: Lane>(y: &mut [T], w: &[T], height: usize, width: usize) {
+    for (y, w) in y.chunks_exact_mut(BLOCK_SIZE).zip(w.chunks_exact(BLOCK_SIZE)).take(height) {
         for (y, &w) in y[..width].iter_mut().zip(&w[..width]) {
             *y = *y + w;
         }

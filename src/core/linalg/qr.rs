@@ -19,17 +19,17 @@ use std::sync::{Mutex, PoisonError};
 use bytemuck::Pod;
 use ndarray::{ArrayViewMutD, IxDyn};
 
+use super::definition::{BLOCK_SIZE, ROW_CHUNK};
 use super::form::{Former, STRIP, project, subtract};
 use super::orthogonal::{flatten, write_block};
-use super::panels::{B, RC, Reflectors, cut_rows};
+use super::panels::{Reflectors, cut_rows};
 use super::product::add_to;
-use super::real::Real;
 use super::workspace::{Workspace, zeroed};
 use crate::block::Block;
 use crate::element::{OutMut, Round};
 use crate::error::Error;
 use crate::parallel::Exec;
-use crate::simd::{self, Kernel, Simd, lend};
+use crate::simd::{self, Kernel, Lane, Simd, lend};
 
 mod house;
 
@@ -41,7 +41,7 @@ mod house;
 /// they are scaled, and else float32, in which it rounds Q and scales.
 ///
 /// A block that is not the whole tensor costs the computation of the whole. Workspace: 8 bytes for
-/// each of the reflectors' entries, the matrix, and 4 strips of [`B`] columns a thread.
+/// each of the reflectors' entries, the matrix, and 4 strips of [`BLOCK_SIZE`] columns a thread.
 ///
 /// # Errors
 /// [`Error::Value`] for a shape of rank below 2, [`Error::OutOfMemory`], both before anything is
@@ -119,14 +119,14 @@ struct Factoring<T> {
     panel: house::Scratch<T>,
 }
 
-impl<T: Real> Factoring<T> {
+impl<T: Lane> Factoring<T> {
     fn allocate(reflectors: &Reflectors<T>, exec: &Exec<'_>) -> Result<Self, Error> {
         let Reflectors { padded, block, .. } = *reflectors;
         let strip = padded * reflectors.panels[0].width;
         // Tall strips are taken one by one, by rows: their tasks would be too long.
         let threads = if strip > STRIP { 1 } else { exec.threads() };
         let group = if threads == 1 { 1 } else { reflectors.panels.len().min(GROUP * threads) };
-        let chunks = padded.div_ceil(RC);
+        let chunks = padded.div_ceil(ROW_CHUNK);
         let products = (0..threads)
             .map(|_| Ok(Products { partials: zeroed(chunks * block)?, y: zeroed(block)? }))
             .collect::<Result<_, Error>>()?;
@@ -167,7 +167,7 @@ struct Strip<'a, T> {
     width: usize,
 }
 
-impl<'a, T: Real> Strip<'a, T> {
+impl<'a, T: Lane> Strip<'a, T> {
     /// The columns of panel `c`, in the memory lent.
     fn load<G: Copy + Sync + Into<f64>>(
         memory: &'a mut [T],
@@ -180,7 +180,7 @@ impl<'a, T: Real> Strip<'a, T> {
         let width = panel.width;
         let rows = &mut memory[..reflectors.padded * width];
         exec.for_each(
-            rows.chunks_mut(RC * width).zip(matrix.chunks(RC * n)),
+            rows.chunks_mut(ROW_CHUNK * width).zip(matrix.chunks(ROW_CHUNK * n)),
             || (),
             |(), (rows, matrix)| {
                 rows.fill(T::ZERO);
@@ -196,7 +196,7 @@ impl<'a, T: Real> Strip<'a, T> {
 }
 
 /// Applies the blocks `blocks` to every strip, ascending.
-fn apply<T: Real>(
+fn apply<T: Lane>(
     blocks: std::ops::Range<usize>,
     strips: &mut [Strip<'_, T>],
     reflectors: &Reflectors<T>,
@@ -228,7 +228,7 @@ fn apply<T: Real>(
 }
 
 /// `C <- (I - V U^-1 V^T)^T C` for block `j` and a strip.
-fn apply_transposed<T: Real>(
+fn apply_transposed<T: Lane>(
     reflectors: &Reflectors<T>,
     j: usize,
     strip: &mut Strip<'_, T>,
@@ -239,19 +239,19 @@ fn apply_transposed<T: Real>(
     let rows = &mut strip.rows[first * width..];
     let Products { partials, y } = products;
     exec.for_each(
-        cut_rows(rows, width, first, RC).zip(partials.chunks_exact_mut(block)),
+        cut_rows(rows, width, first, ROW_CHUNK).zip(partials.chunks_exact_mut(block)),
         || (),
         |(), ((row, c), partial)| {
             project(reflectors, j, row, c, width, partial);
             Ok(())
         },
     )?;
-    let chunks = reflectors.padded.div_ceil(RC) - first / RC;
+    let chunks = reflectors.padded.div_ceil(ROW_CHUNK) - first / ROW_CHUNK;
     sum_blocks(&partials[..chunks * block], y, width);
-    simd::run(SolveTransposed { u: reflectors.triangle(j), y, height: B, width });
+    simd::run(SolveTransposed { u: reflectors.triangle(j), y, height: BLOCK_SIZE, width });
     let y = &**y;
     exec.for_each(
-        cut_rows(rows, width, first, RC),
+        cut_rows(rows, width, first, ROW_CHUNK),
         || (),
         |(), (row, c)| {
             subtract(reflectors, j, row, y, c, width, false);
@@ -261,23 +261,24 @@ fn apply_transposed<T: Real>(
 }
 
 /// `y`, a block, becomes the sum of `partials`.
-fn sum_blocks<T: Real>(partials: &[T], y: &mut [T], width: usize) {
+fn sum_blocks<T: Lane>(partials: &[T], y: &mut [T], width: usize) {
     let (first, rest) = partials.split_at(y.len());
     y.copy_from_slice(first);
     for partial in rest.chunks_exact(y.len()) {
-        add_to(y, partial, y.len() / B, width);
+        add_to(y, partial, y.len() / BLOCK_SIZE, width);
     }
 }
 
 /// Panel `c`'s triangle.
-fn gram<T: Real>(
+fn gram<T: Lane>(
     reflectors: &mut Reflectors<T>,
     c: usize,
     partials: &mut [T],
     exec: &Exec<'_>,
 ) -> Result<(), Error> {
     let (panel, block) = (reflectors.panels[c].clone(), reflectors.block);
-    let pieces = cut_rows(&mut reflectors.v[panel.place.clone()], panel.width, panel.first, RC);
+    let pieces =
+        cut_rows(&mut reflectors.v[panel.place.clone()], panel.width, panel.first, ROW_CHUNK);
     exec.for_each(
         pieces.zip(partials.chunks_exact_mut(block)),
         || (),
@@ -286,12 +287,12 @@ fn gram<T: Real>(
             Ok(())
         },
     )?;
-    let chunks = reflectors.padded.div_ceil(RC) - panel.first / RC;
+    let chunks = reflectors.padded.div_ceil(ROW_CHUNK) - panel.first / ROW_CHUNK;
     panel.sum_triangle(&partials[..chunks * block], &mut reflectors.u[c * block..(c + 1) * block]);
     Ok(())
 }
 
-/// `y <- U^-T y` for a unit upper triangular `u`; rows of both are [`B`] long.
+/// `y <- U^-T y` for a unit upper triangular `u`; rows of both are [`BLOCK_SIZE`] long.
 struct SolveTransposed<'a, T> {
     u: &'a [T],
     y: &'a mut [T],
@@ -299,14 +300,14 @@ struct SolveTransposed<'a, T> {
     width: usize,
 }
 
-impl<T: Real> Kernel for SolveTransposed<'_, T> {
+impl<T: Lane> Kernel for SolveTransposed<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         for i in 1..self.height {
-            let (known, y) = self.y.split_at_mut(i * B);
-            for (k, known) in known.chunks_exact(B).enumerate() {
-                let u = T::ZERO - self.u[k * B + i];
+            let (known, y) = self.y.split_at_mut(i * BLOCK_SIZE);
+            for (k, known) in known.chunks_exact(BLOCK_SIZE).enumerate() {
+                let u = T::ZERO - self.u[k * BLOCK_SIZE + i];
                 for (y, &x) in y[..self.width].iter_mut().zip(known) {
                     *y = u.mul_add_to(x, *y);
                 }

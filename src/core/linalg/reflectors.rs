@@ -4,13 +4,13 @@
 //! m - k, independent of the earlier steps (G. W. Stewart, SIAM J. Numer. Anal. 17 (1980) 403), so
 //! it is made from column k of the stream's matrix as it stands; R is never formed.
 
-use super::orthogonal::NormalSource;
-use super::panels::{B, Panel, RC, Reflectors, SC, cut_rows};
-use super::real::Real;
+use super::definition::{BLOCK_SIZE, ROW_CHUNK, SQUARES_CHAIN};
+use super::normals::NormalSource;
+use super::panels::{Panel, Reflectors, cut_rows};
 use super::workspace::{Workspace, zeroed};
 use crate::error::Error;
 use crate::parallel::Exec;
-use crate::simd::{self, Kernel, Simd};
+use crate::simd::{self, Kernel, Lane, Simd};
 
 /// Elements drawn at a time; two buffers of these stay in the first-level cache.
 const BATCH: usize = 2048;
@@ -19,7 +19,7 @@ const BATCH: usize = 2048;
 /// ending anywhere but at a whole batch of the sampler costs about as much as 200 elements.
 const DRAWN_WHOLE: usize = 384;
 
-impl<T: Real> Reflectors<T> {
+impl<T: Lane> Reflectors<T> {
     /// The reflectors of the m by n matrix whose entry (i, k) is element `i * n + k` of `source`,
     /// scaled by `gain`. Only entries with i >= k are drawn.
     ///
@@ -28,12 +28,12 @@ impl<T: Real> Reflectors<T> {
     pub(super) fn draw(
         rows: usize,
         columns: usize,
-        source: &(dyn NormalSource + Sync),
+        source: &dyn NormalSource<T>,
         gain: f64,
         exec: &Exec<'_>,
     ) -> Result<Self, Error> {
         let mut reflectors = Self::allocate(rows, columns)?;
-        let groups = reflectors.padded.div_ceil(SC);
+        let groups = reflectors.padded.div_ceil(SQUARES_CHAIN);
         let mut squares = zeroed::<f64>(groups.saturating_mul(columns))?;
         let mut norms = Norms {
             factors: zeroed(columns)?,
@@ -51,14 +51,14 @@ impl<T: Real> Reflectors<T> {
     /// Normals into the panels; sums of squares by column and row group into `squares`.
     fn draw_normals(
         &mut self,
-        source: &(dyn NormalSource + Sync),
+        source: &dyn NormalSource<T>,
         squares: &mut [f64],
         exec: &Exec<'_>,
     ) -> Result<(), Error> {
         let (rows, n) = (self.rows, self.columns);
         // Row groups a task: enough that handing it out costs nothing, few enough to be quick.
-        let groups = (1usize << 16).div_ceil(SC * n).max(1);
-        let height = groups * SC;
+        let groups = (1usize << 16).div_ceil(SQUARES_CHAIN * n).max(1);
+        let height = groups * SQUARES_CHAIN;
         let panels = &self.panels;
         let mut pieces: Vec<_> = panels
             .iter()
@@ -94,11 +94,11 @@ impl<T: Real> Reflectors<T> {
                     while done < len {
                         let part = BATCH.min(len - done);
                         let drawn = &mut batch[..part];
-                        T::normals(source, row as u64 * n as u64 + done as u64, drawn);
+                        source.fill(row as u64 * n as u64 + done as u64, drawn);
                         for (r, x) in drawn.chunks(n).enumerate() {
                             let (row, column) = (row + r, done % n);
                             let x = &x[..x.len().min(row + 1 - column)];
-                            let group = (row - first) / SC * n;
+                            let group = (row - first) / SQUARES_CHAIN * n;
                             let sums = &mut squares[group + column..][..x.len()];
                             simd::run(AddSquares { x, sums });
                             deposit(x, row, column, first, panels, &mut pieces);
@@ -122,14 +122,15 @@ impl<T: Real> Reflectors<T> {
     ) -> Result<(), Error> {
         let (rows, n) = (self.rows, self.columns);
         let (panels, v) = (&self.panels, &self.v);
-        let factors = norms.factors.chunks_mut(B).zip(norms.corrections.chunks_mut(B));
-        let norms = factors.zip(norms.leads.chunks_mut(B));
+        let factors =
+            norms.factors.chunks_mut(BLOCK_SIZE).zip(norms.corrections.chunks_mut(BLOCK_SIZE));
+        let norms = factors.zip(norms.leads.chunks_mut(BLOCK_SIZE));
         exec.for_each(
-            panels.iter().zip(norms).zip(self.scales.chunks_mut(B)),
+            panels.iter().zip(norms).zip(self.scales.chunks_mut(BLOCK_SIZE)),
             || (),
             |(), ((panel, ((factors, corrections), leads)), scales)| {
-                let mut sums = [[0.0; B]; 2];
-                for group in squares.chunks_exact(n).skip(panel.first / SC) {
+                let mut sums = [[0.0; BLOCK_SIZE]; 2];
+                for group in squares.chunks_exact(n).skip(panel.first / SQUARES_CHAIN) {
                     add_two_sum(&mut sums, &group[panel.first..][..panel.count]);
                 }
                 for l in 0..panel.count {
@@ -155,7 +156,7 @@ impl<T: Real> Reflectors<T> {
             .iter()
             .zip(split(&mut self.v, panels.iter().map(|panel| panel.place.len())))
             .flat_map(|(panel, v)| {
-                cut_rows(v, panel.width, panel.first, RC).map(move |piece| (panel, piece))
+                cut_rows(v, panel.width, panel.first, ROW_CHUNK).map(move |piece| (panel, piece))
             });
         exec.for_each(
             pieces.zip(self.partials.chunks_exact_mut(self.block)),
@@ -177,12 +178,12 @@ impl<T: Real> Reflectors<T> {
 
     /// The triangles `U` from the products of all row chunks.
     fn sum_triangles(&mut self, exec: &Exec<'_>) -> Result<(), Error> {
-        let chunks = self.padded.div_ceil(RC);
+        let chunks = self.padded.div_ceil(ROW_CHUNK);
         let block = self.block;
         let mut partials = &self.partials[..];
         let tasks =
             self.panels.iter().zip(self.u.chunks_exact_mut(self.block)).map(|(panel, u)| {
-                let (own, rest) = partials.split_at((chunks - panel.first / RC) * block);
+                let (own, rest) = partials.split_at((chunks - panel.first / ROW_CHUNK) * block);
                 partials = rest;
                 (panel, u, own)
             });
@@ -249,7 +250,7 @@ struct AddSquares<'a, T> {
     sums: &'a mut [f64],
 }
 
-impl<T: Real> Kernel for AddSquares<'_, T> {
+impl<T: Lane> Kernel for AddSquares<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
@@ -267,7 +268,7 @@ struct Scale<'a, T> {
     corrections: &'a [f64],
 }
 
-impl<T: Real> Kernel for Scale<'_, T> {
+impl<T: Lane> Kernel for Scale<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
@@ -280,7 +281,7 @@ impl<T: Real> Kernel for Scale<'_, T> {
 }
 
 /// `sums[0] + sums[1] += x` by Knuth's two-sum: the second array collects the rounding errors.
-fn add_two_sum(sums: &mut [[f64; B]; 2], x: &[f64]) {
+fn add_two_sum(sums: &mut [[f64; BLOCK_SIZE]; 2], x: &[f64]) {
     let [high, low] = sums;
     for ((high, low), &x) in high.iter_mut().zip(low).zip(x) {
         let sum = *high + x;
@@ -301,7 +302,7 @@ fn deposit<T: Copy>(
 ) {
     let mut done = 0;
     while done < x.len() {
-        let j = (column + done) / B;
+        let j = (column + done) / BLOCK_SIZE;
         let panel = &panels[j];
         let offset = column + done - panel.first;
         let len = (panel.count - offset).min(x.len() - done);

@@ -13,15 +13,14 @@
 
 use std::array::from_fn;
 
-use super::real::Real;
-use crate::simd::Simd;
+use crate::simd::{Lane, Simd};
 
 /// `M` rows of `N` vectors.
-pub(super) type Tile<T, S, const M: usize, const N: usize> = [[<T as Real>::Vector<S>; N]; M];
+pub(super) type Tile<T, S, const M: usize, const N: usize> = [[<T as Lane>::Vector<S>; N]; M];
 
 /// `acc[i][..] += a[i] * b[..]`; `b` has `N` vectors.
 #[inline(always)]
-pub(super) fn rank_one<T: Real, S: Simd, const M: usize, const N: usize>(
+pub(super) fn rank_one<T: Lane, S: Simd, const M: usize, const N: usize>(
     simd: S,
     acc: &mut Tile<T, S, M, N>,
     a: [T; M],
@@ -42,7 +41,7 @@ pub(super) fn rank_one<T: Real, S: Simd, const M: usize, const N: usize>(
 /// The products of columns `i .. i + M` of `a` with columns `l ..` of `b`, over all rows,
 /// ascending. Rows of `a` and `b` are `a_width` and `b_width` long; both have equally many.
 #[inline(always)]
-pub(super) fn columns_by_columns<T: Real, S: Simd, const M: usize, const N: usize>(
+pub(super) fn columns_by_columns<T: Lane, S: Simd, const M: usize, const N: usize>(
     simd: S,
     (a, a_width, i): (&[T], usize, usize),
     (b, b_width, l): (&[T], usize, usize),
@@ -58,7 +57,7 @@ pub(super) fn columns_by_columns<T: Real, S: Simd, const M: usize, const N: usiz
 /// The products of the first `k` entries of rows `i .. i + M` of `a` with the first `k` rows of
 /// `b`, columns `l ..`, ascending.
 #[inline(always)]
-pub(super) fn rows_by_columns<T: Real, S: Simd, const M: usize, const N: usize>(
+pub(super) fn rows_by_columns<T: Lane, S: Simd, const M: usize, const N: usize>(
     simd: S,
     (a, a_width, i): (&[T], usize, usize),
     (b, b_width, l): (&[T], usize, usize),
@@ -75,7 +74,7 @@ pub(super) fn rows_by_columns<T: Real, S: Simd, const M: usize, const N: usize>(
 
 /// As [`rows_by_columns`] over entries `from .. to`, descending.
 #[inline(always)]
-pub(super) fn rows_by_columns_descending<T: Real, S: Simd, const M: usize, const N: usize>(
+pub(super) fn rows_by_columns_descending<T: Lane, S: Simd, const M: usize, const N: usize>(
     simd: S,
     (a, a_width, i): (&[T], usize, usize),
     (b, b_width, l): (&[T], usize, usize),

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
-use super::{Kernel, ROWS, Simd};
+use super::operations::{Kernel, Simd};
 
 /// Proof that the processor has AVX2, FMA and F16C.
 #[derive(Clone, Copy, Debug)]
@@ -150,7 +150,11 @@ impl Simd for Avx2 {
         unsafe { _mm256_loadu_si256(from.as_ptr().cast()) }
     }
     #[inline(always)]
-    fn look_up(self, numbers: &[u64], table: &[[u64; 2]; ROWS]) -> (__m256i, __m256i) {
+    fn look_up<const ROWS: usize>(
+        self,
+        numbers: &[u64],
+        table: &[[u64; 2]; ROWS],
+    ) -> (__m256i, __m256i) {
         let numbers = &numbers[..Self::LANES / 2];
         // Whole rows are loaded and transposed: half the loads of a gather.
         let row = |i: usize| {

@@ -4,7 +4,7 @@ use std::arch::asm;
 use std::arch::x86_64::*;
 use std::mem::MaybeUninit;
 
-use super::{Kernel, ROWS, Simd};
+use super::operations::{Kernel, Simd};
 
 /// Proof that the processor has AVX-512 F, VL, DQ and BW, and F16C.
 #[derive(Clone, Copy, Debug)]
@@ -197,7 +197,11 @@ impl Simd for Avx512 {
         unsafe { _mm512_loadu_si512(from.as_ptr().cast()) }
     }
     #[inline(always)]
-    fn look_up(self, numbers: &[u64], table: &[[u64; 2]; ROWS]) -> (__m512i, __m512i) {
+    fn look_up<const ROWS: usize>(
+        self,
+        numbers: &[u64],
+        table: &[[u64; 2]; ROWS],
+    ) -> (__m512i, __m512i) {
         let numbers = &numbers[..Self::LANES / 2];
         // Whole rows are loaded and transposed: half the loads of a gather.
         let row = |i: usize| {

@@ -4,7 +4,7 @@ use std::arch::aarch64::*;
 use std::arch::asm;
 use std::mem::MaybeUninit;
 
-use super::{Kernel, ROWS, Simd};
+use super::operations::{Kernel, Simd};
 
 /// Proof that the processor has NEON, as every AArch64 with an operating system does.
 #[derive(Clone, Copy, Debug)]
@@ -153,7 +153,11 @@ impl Simd for Neon {
         unsafe { vld1q_u64(from.as_ptr()) }
     }
     #[inline(always)]
-    fn look_up(self, numbers: &[u64], table: &[[u64; 2]; ROWS]) -> (uint64x2_t, uint64x2_t) {
+    fn look_up<const ROWS: usize>(
+        self,
+        numbers: &[u64],
+        table: &[[u64; 2]; ROWS],
+    ) -> (uint64x2_t, uint64x2_t) {
         let row = |i: usize| self.load_u64(&table[numbers[i] as usize % ROWS]);
         self.interleave_u64(row(0), row(1))
     }

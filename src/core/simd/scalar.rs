@@ -3,7 +3,7 @@
 use std::array::from_fn;
 use std::mem::MaybeUninit;
 
-use super::Simd;
+use super::operations::Simd;
 use crate::element::{Round, f16};
 
 /// The instruction set that every machine has.

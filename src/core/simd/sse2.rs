@@ -4,7 +4,7 @@ use std::arch::x86_64::*;
 use std::array::from_fn;
 use std::mem::{MaybeUninit, transmute};
 
-use super::Simd;
+use super::operations::Simd;
 
 /// Proof that the processor has SSE2, as every x86-64 does.
 #[derive(Clone, Copy, Debug)]

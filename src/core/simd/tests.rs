@@ -1,7 +1,11 @@
 //! Every operation of every instruction set against portable code, on the numbers that tell
 //! implementations apart: zeros of both signs, subnormals, ties, extremes, and random bits.
 
+use super::operations::MAX_LANES;
 use super::*;
+
+/// Rows of the table that numbers look up.
+const ROWS: usize = 512;
 
 /// Numbers that one call of [`Operations`] takes: a multiple of every vector's, four times over.
 const GROUP: usize = 128;
@@ -295,7 +299,7 @@ impl Kernel for Choices<'_> {
         let (mut columns, mut masks, mut rounded) = (vec![], vec![], vec![]);
         let lanes = S::LANES / 2;
         for bits in self.bits.chunks_exact(lanes) {
-            let (mut buffer, mut floats) = ([0.0; MOST_LANES / 2], [0f32; MOST_LANES / 2]);
+            let (mut buffer, mut floats) = ([0.0; MAX_LANES / 2], [0f32; MAX_LANES / 2]);
             let (first, second) = simd.look_up(bits, self.table);
             let both = simd.xor_u64(first, simd.shr_u64::<1>(second));
             simd.store_f64(simd.from_bits_f64(both), lend(&mut buffer));

@@ -19,7 +19,8 @@ use crate::dist::uniform::{self, UniformF32, UniformF64};
 use crate::dist::{Distribution, Values};
 use crate::element::{DType, F8E4M3Fn, F8E5M2, OutMut, bf16, f16};
 use crate::error::{Error, shown};
-use crate::linalg::orthogonal::{self, NormalSource};
+use crate::linalg::normals::NormalSource;
+use crate::linalg::orthogonal;
 use crate::parallel::Exec;
 use crate::simd::lend;
 
@@ -126,13 +127,15 @@ impl Plan for OrthogonalPlan {
 /// The elements of a tensor of normals with mean 0 and stddev 1.
 struct StandardNormals(Key);
 
-impl NormalSource for StandardNormals {
-    fn fill_f32(&self, first: u64, out: &mut [f32]) {
+impl NormalSource<f32> for StandardNormals {
+    fn fill(&self, first: u64, out: &mut [f32]) {
         let purpose = Purpose { draw: self.0.draw, attempt: 0 };
         fill(NormalF32 { mean: 0.0, stddev: 1.0 }, self.0.seed, purpose, None, first, lend(out));
     }
+}
 
-    fn fill_f64(&self, first: u64, out: &mut [f64]) {
+impl NormalSource<f64> for StandardNormals {
+    fn fill(&self, first: u64, out: &mut [f64]) {
         let purpose = Purpose { draw: self.0.draw, attempt: 0 };
         fill(NormalF64 { mean: 0.0, stddev: 1.0 }, self.0.seed, purpose, None, first, lend(out));
     }

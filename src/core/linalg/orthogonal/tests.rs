@@ -28,31 +28,25 @@ impl Hashed {
     }
 }
 
-impl NormalSource for Hashed {
-    fn fill_f32(&self, first: u64, out: &mut [f32]) {
-        out.iter_mut().zip(first..).for_each(|(x, e)| *x = self.at(e) as f32);
-    }
-    fn fill_f64(&self, first: u64, out: &mut [f64]) {
-        out.iter_mut().zip(first..).for_each(|(x, e)| *x = self.at(e));
+impl<T: Lane> NormalSource<T> for Hashed {
+    fn fill(&self, first: u64, out: &mut [T]) {
+        out.iter_mut().zip(first..).for_each(|(x, e)| *x = T::from_f64(self.at(e)));
     }
 }
 
 /// All elements the same.
 struct Constant(f64);
 
-impl NormalSource for Constant {
-    fn fill_f32(&self, _: u64, out: &mut [f32]) {
-        out.fill(self.0 as f32);
-    }
-    fn fill_f64(&self, _: u64, out: &mut [f64]) {
-        out.fill(self.0);
+impl<T: Lane> NormalSource<T> for Constant {
+    fn fill(&self, _: u64, out: &mut [T]) {
+        out.fill(T::from_f64(self.0));
     }
 }
 
 macro_rules! computed {
     ($name:ident, $t:ty, $variant:ident) => {
         fn $name(
-            source: &(dyn NormalSource + Sync),
+            source: &(impl NormalSource<f32> + NormalSource<f64>),
             gain: f64,
             block: &Block,
             exec: &Exec<'_>,
@@ -69,7 +63,7 @@ computed!(single, f32, F32);
 computed!(double, f64, F64);
 
 /// Householder's product in f64, one reflector at a time: the definition without its blocks.
-fn model(source: &dyn NormalSource, rows: usize, columns: usize, single: bool) -> Array2<f64> {
+fn model<T: Lane>(source: &dyn NormalSource<T>, rows: usize, columns: usize) -> Array2<f64> {
     let (m, n) = (rows.max(columns), rows.min(columns));
     let mut v = Array2::<f64>::zeros((m, n));
     let mut signs = vec![0.0; n];
@@ -77,10 +71,9 @@ fn model(source: &dyn NormalSource, rows: usize, columns: usize, single: bool) -
         let column: Vec<f64> = (k..m)
             .map(|i| {
                 let e = (i * n + k) as u64;
-                let (mut x, mut y) = ([0f32], [0f64]);
-                source.fill_f32(e, &mut x);
-                source.fill_f64(e, &mut y);
-                if single { x[0].into() } else { y[0] }
+                let mut x = [T::ZERO];
+                source.fill(e, &mut x);
+                x[0].to_f64()
             })
             .collect();
         let sign = if column[0] < 0.0 { -1.0 } else { 1.0 };
@@ -142,11 +135,11 @@ fn agrees_with_the_unblocked_model() {
         let block = Block::whole(&[rows, columns]).unwrap();
         let source = Hashed(3);
         let q = double(&source, 1.0, &block, &exec).into_dimensionality::<Ix2>().unwrap();
-        let error = largest((&q - &model(&source, rows, columns, false)).iter().copied());
+        let error = largest((&q - &model::<f64>(&source, rows, columns)).iter().copied());
         assert!(error <= 10.0 * f64::EPSILON, "{rows} x {columns}: {error:e}");
         let q = single(&source, 1.0, &block, &exec).into_dimensionality::<Ix2>().unwrap();
         let q = q.mapv(f64::from);
-        let error = largest((&q - &model(&source, rows, columns, true)).iter().copied());
+        let error = largest((&q - &model::<f32>(&source, rows, columns)).iter().copied());
         assert!(error <= 10.0 * f64::from(f32::EPSILON), "{rows} x {columns}: {error:e}");
         let tall = if rows >= columns { q } else { q.reversed_axes() };
         let rest = tall.t().dot(&tall) - Array2::<f64>::eye(tall.ncols());

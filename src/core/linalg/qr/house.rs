@@ -1,18 +1,18 @@
 //! Householder's method on one panel: the strip's columns become reflectors.
 //!
 //! In pieces of [`INNER`] columns, one reflector at a time, sums in f64; the columns behind a piece
-//! take its reflectors as a block. Row chunks, cut at the definition's multiples of [`RC`], are
+//! take its reflectors as a block. Row chunks, cut at the definition's multiples of [`ROW_CHUNK`], are
 //! worked on independently and their sums added ascending, so threads do not show.
 
 use super::{SolveTransposed, sum_blocks};
 use crate::error::Error;
-use crate::linalg::panels::{B, RC, Reflectors, cut_rows};
+use crate::linalg::definition::{BLOCK_SIZE, ROW_CHUNK};
+use crate::linalg::panels::{Reflectors, cut_rows};
 use crate::linalg::product::{Dot, Update};
-use crate::linalg::real::Real;
 use crate::linalg::reflectors::reflect;
 use crate::linalg::workspace::{Workspace, zeroed};
 use crate::parallel::Exec;
-use crate::simd::{self, Kernel, Simd};
+use crate::simd::{self, Kernel, Lane, Simd};
 
 /// Columns factored one reflector at a time.
 const INNER: usize = 16;
@@ -36,10 +36,10 @@ pub(super) struct Scratch<T> {
     y: Workspace<T>,
 }
 
-impl<T: Real> Scratch<T> {
+impl<T: Lane> Scratch<T> {
     pub(super) fn allocate(reflectors: &Reflectors<T>) -> Result<Self, Error> {
-        let chunks = reflectors.padded.div_ceil(RC);
-        let block = INNER * B;
+        let chunks = reflectors.padded.div_ceil(ROW_CHUNK);
+        let block = INNER * BLOCK_SIZE;
         Ok(Self {
             inner: zeroed(reflectors.padded * INNER)?,
             dots: vec![[0.0; INNER]; chunks],
@@ -55,7 +55,7 @@ impl<T: Real> Scratch<T> {
 ///
 /// # Errors
 /// [`Error::Interrupted`].
-pub(super) fn factor<T: Real>(
+pub(super) fn factor<T: Lane>(
     c: usize,
     strip: &mut [T],
     reflectors: &mut Reflectors<T>,
@@ -68,14 +68,16 @@ pub(super) fn factor<T: Real>(
     for from in (0..panel.count).step_by(INNER) {
         let first = panel.first + from;
         let count = INNER.min(panel.count - from);
-        let chunks = reflectors.padded.div_ceil(RC) - first / RC;
+        let chunks = reflectors.padded.div_ceil(ROW_CHUNK) - first / ROW_CHUNK;
         let shared = if chunks >= SHARED_FROM { exec } else { &alone };
         let rows = &mut strip[first * width..];
         let inner = &mut scratch.inner[..rows.len() / width * INNER];
         let dots = &mut scratch.dots[..chunks];
 
         shared.for_each(
-            cut_rows(inner, INNER, first, RC).zip(cut_rows(rows, width, first, RC)).zip(&mut *dots),
+            cut_rows(inner, INNER, first, ROW_CHUNK)
+                .zip(cut_rows(rows, width, first, ROW_CHUNK))
+                .zip(&mut *dots),
             || (),
             |(), (((_, x), (_, rows)), dots)| {
                 for (to, row) in x.chunks_exact_mut(INNER).zip(rows.chunks_exact(width)) {
@@ -104,7 +106,7 @@ pub(super) fn factor<T: Real>(
                 along[l] = T::from_f64(-dot);
             }
             shared.for_each(
-                cut_rows(inner, INNER, first, RC).zip(&mut *dots),
+                cut_rows(inner, INNER, first, ROW_CHUNK).zip(&mut *dots),
                 || (),
                 |(), ((row, rows), dots)| {
                     let lead = (row == first).then_some(T::from_f64(lead));
@@ -120,7 +122,7 @@ pub(super) fn factor<T: Real>(
         let chunk = |row: usize, len: usize| &inner[(row - first) * INNER..][..len / width * INNER];
         let v = &mut reflectors.v[panel.place.clone()][from * width..];
         exec.for_each(
-            cut_rows(v, width, first, RC),
+            cut_rows(v, width, first, ROW_CHUNK),
             || (),
             |(), (row, v)| {
                 let from_inner = chunk(row, v.len()).chunks_exact(INNER);
@@ -136,7 +138,7 @@ pub(super) fn factor<T: Real>(
         }
         let Scratch { partials: [gram, w], u, y, .. } = scratch;
         exec.for_each(
-            cut_rows(rows, width, first, RC)
+            cut_rows(rows, width, first, ROW_CHUNK)
                 .zip(gram.chunks_exact_mut(u.len()).zip(w.chunks_exact_mut(y.len()))),
             || (),
             |(), ((first_row, c), (gram, w))| {
@@ -164,7 +166,7 @@ pub(super) fn factor<T: Real>(
         simd::run(SolveTransposed { u, y, height: INNER, width });
         let y = &**y;
         exec.for_each(
-            cut_rows(rows, width, first, RC),
+            cut_rows(rows, width, first, ROW_CHUNK),
             || (),
             |(), (row, c)| {
                 let v = chunk(row, c.len());
@@ -183,7 +185,7 @@ struct FirstDots<'a, T> {
     dots: &'a mut Dots,
 }
 
-impl<T: Real> Kernel for FirstDots<'_, T> {
+impl<T: Lane> Kernel for FirstDots<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
@@ -211,7 +213,7 @@ struct Reflect<'a, T> {
     dots: &'a mut Dots,
 }
 
-impl<T: Real> Kernel for Reflect<'_, T> {
+impl<T: Lane> Kernel for Reflect<'_, T> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
@@ -238,7 +240,7 @@ impl<T: Real> Kernel for Reflect<'_, T> {
 
 /// A row below the first: its entry of the reflector, the row reflected, and its part of the sums.
 #[inline(always)]
-fn reflect_row<T: Real>(
+fn reflect_row<T: Lane>(
     row: &mut [T; INNER],
     k: usize,
     factor: f64,
@@ -253,7 +255,7 @@ fn reflect_row<T: Real>(
 
 /// `row += v * along`, and `v` itself in place `k`.
 #[inline(always)]
-fn add_multiple<T: Real>(row: &mut [T; INNER], k: usize, v: T, along: &[T; INNER]) {
+fn add_multiple<T: Lane>(row: &mut [T; INNER], k: usize, v: T, along: &[T; INNER]) {
     for l in 0..INNER {
         row[l] = v.mul_add_to(along[l], row[l]);
     }
@@ -262,7 +264,7 @@ fn add_multiple<T: Real>(row: &mut [T; INNER], k: usize, v: T, along: &[T; INNER
 
 /// `sums += row[k] * row`.
 #[inline(always)]
-fn add_products<T: Real>(row: &[T; INNER], k: usize, sums: &mut Dots) {
+fn add_products<T: Lane>(row: &[T; INNER], k: usize, sums: &mut Dots) {
     let x = row[k].to_f64();
     for l in 0..INNER {
         sums[l] = x.mul_add(row[l].to_f64(), sums[l]);

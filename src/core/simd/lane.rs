@@ -1,61 +1,77 @@
-//! The two precisions that matrices are computed in, with their vectors.
+//! float32 and float64 behind one trait, as numbers and as lanes of vectors.
 
 use std::ops::{Add, Mul, Sub};
 
-use super::orthogonal::NormalSource;
-use crate::simd::{Simd, lend};
+use super::operations::Simd;
+use super::slices::lend;
 
-/// f32 or f64. Each operation rounds once; `mul_add` is fused.
-pub(super) trait Real:
+/// float32 or float64: what values and matrices are computed in.
+///
+/// Every operation rounds once, to nearest even; [`Lane::fused`] and [`Lane::mul_add_to`] are fused.
+pub(crate) trait Lane:
     Copy
     + Send
     + Sync
-    + PartialEq
+    + PartialOrd
     + bytemuck::Pod
     + Add<Output = Self>
     + Sub<Output = Self>
     + Mul<Output = Self>
     + 'static
 {
+    /// 0.
     const ZERO: Self;
+    /// 1.
     const ONE: Self;
-    /// Whether it is f64 itself.
+    /// Whether this is float64.
     const DOUBLE: bool;
-    /// An instruction set's vector of this type.
+    /// A vector of them.
     type Vector<S: Simd>: Copy;
-    /// Numbers in a vector.
+    /// How many of them a vector has.
     fn lanes<S: Simd>() -> usize;
+    /// Every lane `x`.
     fn splat<S: Simd>(simd: S, x: Self) -> Self::Vector<S>;
+    /// The first numbers of `from`, a vector full.
     fn load<S: Simd>(simd: S, from: &[Self]) -> Self::Vector<S>;
+    /// Writes `a`'s lanes to the first numbers of `to`.
     fn store<S: Simd>(simd: S, a: Self::Vector<S>, to: &mut [Self]);
+    /// `a + b`.
     fn plus<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+    /// `a - b`.
     fn minus<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
-    /// `a * b + c`, rounded once.
+    /// `a * b + c`.
     fn fused<S: Simd>(
         simd: S,
         a: Self::Vector<S>,
         b: Self::Vector<S>,
         c: Self::Vector<S>,
     ) -> Self::Vector<S>;
-    /// `self * b + c`, rounded once.
+    /// The nearest number from `low` to `high`. A zero takes the sign of a bound that equals it.
+    fn hold<S: Simd>(
+        simd: S,
+        a: Self::Vector<S>,
+        low: Self::Vector<S>,
+        high: Self::Vector<S>,
+    ) -> Self::Vector<S>;
+    /// `self * b + c`.
     fn mul_add_to(self, b: Self, c: Self) -> Self;
+    /// The nearest number of this type.
     fn from_f64(x: f64) -> Self;
+    /// The same number.
     fn to_f64(self) -> f64;
-    /// Elements `first ..` of `source`'s stream in this precision.
-    fn normals(source: &(dyn NormalSource + Sync), first: u64, out: &mut [Self]);
 }
 
-macro_rules! real {
-    ($t:ty, $v:ident, $halved:literal, $splat:ident, $load:ident, $store:ident, $add:ident,
-     $sub:ident, $mul_add:ident, $fill:ident) => {
-        impl Real for $t {
+macro_rules! lane {
+    ($t:ty, $v:ident, $words:literal, $splat:ident, $load:ident, $store:ident, $add:ident,
+     $sub:ident, $mul_add:ident, $min:ident, $max:ident) => {
+        impl Lane for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
-            const DOUBLE: bool = $halved == 2;
+            const DOUBLE: bool = $words == 2;
             type Vector<S: Simd> = S::$v;
             #[inline(always)]
             fn lanes<S: Simd>() -> usize {
-                S::LANES / $halved
+                S::LANES / $words
             }
             #[inline(always)]
             fn splat<S: Simd>(simd: S, x: Self) -> S::$v {
@@ -82,6 +98,10 @@ macro_rules! real {
                 simd.$mul_add(a, b, c)
             }
             #[inline(always)]
+            fn hold<S: Simd>(simd: S, a: S::$v, low: S::$v, high: S::$v) -> S::$v {
+                simd.$max(simd.$min(a, high), low)
+            }
+            #[inline(always)]
             fn mul_add_to(self, b: Self, c: Self) -> Self {
                 self.mul_add(b, c)
             }
@@ -94,12 +114,8 @@ macro_rules! real {
             fn to_f64(self) -> f64 {
                 self.into()
             }
-            #[inline]
-            fn normals(source: &(dyn NormalSource + Sync), first: u64, out: &mut [Self]) {
-                source.$fill(first, out);
-            }
         }
     };
 }
-real!(f32, F32, 1, splat_f32, load_f32, store_f32, add_f32, sub_f32, mul_add_f32, fill_f32);
-real!(f64, F64, 2, splat_f64, load_f64, store_f64, add_f64, sub_f64, mul_add_f64, fill_f64);
+lane!(f32, F32, 1, splat_f32, load_f32, store_f32, add_f32, sub_f32, mul_add_f32, min_f32, max_f32);
+lane!(f64, F64, 2, splat_f64, load_f64, store_f64, add_f64, sub_f64, mul_add_f64, min_f64, max_f64);
