@@ -184,6 +184,33 @@ fn solve_columns<T: Lane, S: Simd, const M: usize, const N: usize>(
     }
 }
 
+/// `y <- U^-T y` for a unit upper triangular `u`; rows of both are [`BLOCK_SIZE`] long.
+#[derive(Debug)]
+pub(super) struct SolveTransposed<'a, T> {
+    pub(super) u: &'a [T],
+    pub(super) y: &'a mut [T],
+    /// Rows.
+    pub(super) height: usize,
+    /// Columns.
+    pub(super) width: usize,
+}
+
+impl<T: Lane> Kernel for SolveTransposed<'_, T> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self, _: S) {
+        for i in 1..self.height {
+            let (known, y) = self.y.split_at_mut(i * BLOCK_SIZE);
+            for (k, known) in known.chunks_exact(BLOCK_SIZE).enumerate() {
+                let u = T::ZERO - self.u[k * BLOCK_SIZE + i];
+                for (y, &x) in y[..self.width].iter_mut().zip(known) {
+                    *y = u.mul_add_to(x, *y);
+                }
+            }
+        }
+    }
+}
+
 /// `C <- C - V Y`: for each element the chain, from zero, over `k` ascending, then one subtraction.
 #[derive(Debug)]
 pub struct Update<'a, T> {
@@ -255,5 +282,14 @@ pub(super) fn add_to<T: Lane>(y: &mut [T], w: &[T], height: usize, width: usize)
         for (y, &w) in y[..width].iter_mut().zip(&w[..width]) {
             *y = *y + w;
         }
+    }
+}
+
+/// `y`, a block, becomes the sum of `partials`.
+pub(super) fn sum_blocks<T: Lane>(partials: &[T], y: &mut [T], width: usize) {
+    let (first, rest) = partials.split_at(y.len());
+    y.copy_from_slice(first);
+    for partial in rest.chunks_exact(y.len()) {
+        add_to(y, partial, y.len() / BLOCK_SIZE, width);
     }
 }

@@ -23,13 +23,13 @@ use super::definition::{BLOCK_SIZE, ROW_CHUNK};
 use super::form::{Former, STRIP, project, subtract};
 use super::orthogonal::{flatten, write_block};
 use super::panels::{Reflectors, cut_rows};
-use super::product::add_to;
+use super::product::{SolveTransposed, sum_blocks};
 use super::workspace::{Workspace, zeroed};
 use crate::block::Block;
 use crate::element::{OutMut, Round};
 use crate::error::Error;
 use crate::parallel::Exec;
-use crate::simd::{self, Kernel, Lane, Simd, lend};
+use crate::simd::{self, Lane, lend};
 
 mod house;
 
@@ -216,9 +216,11 @@ fn apply<T: Lane>(
     for from in blocks.clone().step_by(batch) {
         let batch = from..blocks.end.min(from + batch);
         let free = Mutex::new(products.iter_mut().collect::<Vec<_>>());
-        let take = || free.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let take = || {
+            let mut free = free.lock().unwrap_or_else(PoisonError::into_inner);
+            free.pop().expect("there are as many as threads")
+        };
         exec.for_each(strips.iter_mut(), take, |products, strip| {
-            let products = products.as_mut().ok_or(Error::OutOfMemory { bytes: 0 })?;
             batch
                 .clone()
                 .try_for_each(|j| apply_transposed(reflectors, j, strip, products, &Exec::serial()))
@@ -260,15 +262,6 @@ fn apply_transposed<T: Lane>(
     )
 }
 
-/// `y`, a block, becomes the sum of `partials`.
-fn sum_blocks<T: Lane>(partials: &[T], y: &mut [T], width: usize) {
-    let (first, rest) = partials.split_at(y.len());
-    y.copy_from_slice(first);
-    for partial in rest.chunks_exact(y.len()) {
-        add_to(y, partial, y.len() / BLOCK_SIZE, width);
-    }
-}
-
 /// Panel `c`'s triangle.
 fn gram<T: Lane>(
     reflectors: &mut Reflectors<T>,
@@ -290,30 +283,6 @@ fn gram<T: Lane>(
     let chunks = reflectors.padded.div_ceil(ROW_CHUNK) - panel.first / ROW_CHUNK;
     panel.sum_triangle(&partials[..chunks * block], &mut reflectors.u[c * block..(c + 1) * block]);
     Ok(())
-}
-
-/// `y <- U^-T y` for a unit upper triangular `u`; rows of both are [`BLOCK_SIZE`] long.
-struct SolveTransposed<'a, T> {
-    u: &'a [T],
-    y: &'a mut [T],
-    height: usize,
-    width: usize,
-}
-
-impl<T: Lane> Kernel for SolveTransposed<'_, T> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self, _: S) {
-        for i in 1..self.height {
-            let (known, y) = self.y.split_at_mut(i * BLOCK_SIZE);
-            for (k, known) in known.chunks_exact(BLOCK_SIZE).enumerate() {
-                let u = T::ZERO - self.u[k * BLOCK_SIZE + i];
-                for (y, &x) in y[..self.width].iter_mut().zip(known) {
-                    *y = u.mul_add_to(x, *y);
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,14 +1,14 @@
 //! Householder's method on one panel: the strip's columns become reflectors.
 //!
-//! In pieces of [`INNER`] columns, one reflector at a time, sums in f64; the columns behind a piece
-//! take its reflectors as a block. Row chunks, cut at the definition's multiples of [`ROW_CHUNK`], are
-//! worked on independently and their sums added ascending, so threads do not show.
+//! The panel is factored in pieces of [`INNER`] columns. Within a piece reflectors are made and
+//! applied one by one, with sums in float64; the columns behind the piece then take its reflectors as
+//! a block. Row chunks, cut at multiples of [`ROW_CHUNK`], are worked on independently and their sums
+//! are added in ascending order, so the number of threads changes no bit.
 
-use super::{SolveTransposed, sum_blocks};
 use crate::error::Error;
 use crate::linalg::definition::{BLOCK_SIZE, ROW_CHUNK};
 use crate::linalg::panels::{Reflectors, cut_rows};
-use crate::linalg::product::{Dot, Update};
+use crate::linalg::product::{Dot, SolveTransposed, Update, sum_blocks};
 use crate::linalg::reflectors::reflect;
 use crate::linalg::workspace::{Workspace, zeroed};
 use crate::parallel::Exec;
@@ -17,22 +17,31 @@ use crate::simd::{self, Kernel, Lane, Simd};
 /// Columns factored one reflector at a time.
 const INNER: usize = 16;
 
-/// Row chunks from which threads share the columns of a piece: a pass over fewer takes less than
-/// waking them.
-const SHARED_FROM: usize = 16;
+/// The fewest row chunks that threads share while a piece is factored: a pass over fewer takes less
+/// time than waking them.
+const MIN_SHARED_CHUNKS: usize = 16;
 
 /// Sums of a column's products with those of its piece.
 type Dots = [f64; INNER];
 
 /// Workspace of [`factor`].
 pub(super) struct Scratch<T> {
-    /// The columns under way.
+    /// The piece under way, its rows [`INNER`] long.
     inner: Workspace<T>,
-    /// For each row chunk.
+    /// Sums of products for each row chunk.
     dots: Vec<Dots>,
-    /// For each row chunk a block of products of the piece with itself, and one with what is behind.
-    partials: [Workspace<T>; 2],
+    behind: Behind<T>,
+}
+
+/// Workspace for applying a piece to the columns behind it.
+struct Behind<T> {
+    /// For each row chunk a block of the piece's products with itself.
+    gram: Workspace<T>,
+    /// For each row chunk a block of the piece's products with the columns behind.
+    partials: Workspace<T>,
+    /// The sum of the first.
     u: Workspace<T>,
+    /// The sum of the second, and what comes of it.
     y: Workspace<T>,
 }
 
@@ -43,15 +52,18 @@ impl<T: Lane> Scratch<T> {
         Ok(Self {
             inner: zeroed(reflectors.padded * INNER)?,
             dots: vec![[0.0; INNER]; chunks],
-            partials: [zeroed(chunks * block)?, zeroed(chunks * block)?],
-            u: zeroed(block)?,
-            y: zeroed(block)?,
+            behind: Behind {
+                gram: zeroed(chunks * block)?,
+                partials: zeroed(chunks * block)?,
+                u: zeroed(block)?,
+                y: zeroed(block)?,
+            },
         })
     }
 }
 
-/// Factors panel `c`, which is in `strip`, from its first row on; reflectors and the signs of R's
-/// diagonal go to `reflectors`.
+/// Factors panel `c`, which `strip` holds in all rows of the matrix: the reflectors and the signs of
+/// R's diagonal go to `reflectors`. Rows above the panel's first are left alone.
 ///
 /// # Errors
 /// [`Error::Interrupted`].
@@ -63,120 +75,196 @@ pub(super) fn factor<T: Lane>(
     exec: &Exec<'_>,
 ) -> Result<(), Error> {
     let panel = reflectors.panels[c].clone();
-    let width = panel.width;
     let alone = Exec::serial();
     for from in (0..panel.count).step_by(INNER) {
         let first = panel.first + from;
         let count = INNER.min(panel.count - from);
         let chunks = reflectors.padded.div_ceil(ROW_CHUNK) - first / ROW_CHUNK;
-        let shared = if chunks >= SHARED_FROM { exec } else { &alone };
-        let rows = &mut strip[first * width..];
-        let inner = &mut scratch.inner[..rows.len() / width * INNER];
+        let piece = Piece { from, first, count, width: panel.width, chunks };
+        let shared = if chunks >= MIN_SHARED_CHUNKS { exec } else { &alone };
+        let rows = &mut strip[first * panel.width..];
+        let inner = &mut scratch.inner[..rows.len() / panel.width * INNER];
         let dots = &mut scratch.dots[..chunks];
 
-        shared.for_each(
-            cut_rows(inner, INNER, first, ROW_CHUNK)
-                .zip(cut_rows(rows, width, first, ROW_CHUNK))
-                .zip(&mut *dots),
-            || (),
-            |(), (((_, x), (_, rows)), dots)| {
-                for (to, row) in x.chunks_exact_mut(INNER).zip(rows.chunks_exact(width)) {
-                    to.copy_from_slice(&row[from..from + INNER]);
-                }
-                simd::run(FirstDots { rows: x, dots });
-                Ok(())
-            },
-        )?;
+        piece.take(rows, inner, dots, shared)?;
         for k in 0..count {
-            let mut sums = [0.0; INNER];
-            for dots in &*dots {
-                sums.iter_mut().zip(dots).for_each(|(sum, x)| *sum += x);
-            }
-            let top = &inner[k * INNER..][..INNER];
-            let x0 = top[k].to_f64();
             let last = first + k + 1 == reflectors.rows;
-            let (factor, lead, sign) = reflect(x0, sums[k], last);
-            // The diagonal of R is zero only for a column of zeros.
-            let zero = x0 == 0.0 && (last || sums[k] == 0.0);
-            reflectors.scales[first + k] = T::from_f64(if zero { 0.0 } else { sign });
-            // v^T a_l, from the products with the column itself: v = factor x + (lead - factor x0) e.
-            let mut along = [T::ZERO; INNER];
-            for l in k + 1..count {
-                let dot = (lead - factor * x0).mul_add(top[l].to_f64(), factor * sums[l]);
-                along[l] = T::from_f64(-dot);
-            }
-            shared.for_each(
-                cut_rows(inner, INNER, first, ROW_CHUNK).zip(&mut *dots),
-                || (),
-                |(), ((row, rows), dots)| {
-                    let lead = (row == first).then_some(T::from_f64(lead));
-                    simd::run(Reflect { rows, k, lead, factor, along, dots });
-                    Ok(())
-                },
-            )?;
+            reflectors.scales[first + k] = piece.reflect(k, last, inner, dots, shared)?;
         }
+        // Above the diagonal are R's entries, which nobody asks for.
         for (r, row) in inner.chunks_exact_mut(INNER).enumerate().take(INNER) {
             row[r + 1..].fill(T::ZERO);
         }
-        let inner = &*inner;
-        let chunk = |row: usize, len: usize| &inner[(row - first) * INNER..][..len / width * INNER];
-        let v = &mut reflectors.v[panel.place.clone()][from * width..];
+        piece.put(inner, &mut reflectors.v[panel.place.clone()], exec)?;
+        if from + INNER < panel.width {
+            piece.apply_to_rest(inner, rows, &mut scratch.behind, exec)?;
+        }
+    }
+    Ok(())
+}
+
+/// Columns of a panel that are factored one reflector at a time. In what follows `inner` holds them,
+/// with rows of [`INNER`] numbers, and `rows` the whole panel, both from row `first` on.
+struct Piece {
+    /// The place of its first column in the panel.
+    from: usize,
+    /// The number of its first column, and of the row that has its first diagonal entry.
+    first: usize,
+    /// How many columns it has.
+    count: usize,
+    /// Length of the panel's rows.
+    width: usize,
+    /// How many row chunks there are from row `first` on.
+    chunks: usize,
+}
+
+impl Piece {
+    /// Copies the piece's columns to `inner` and multiplies the first with all, chunk by chunk.
+    fn take<T: Lane>(
+        &self,
+        rows: &mut [T],
+        inner: &mut [T],
+        dots: &mut [Dots],
+        exec: &Exec<'_>,
+    ) -> Result<(), Error> {
+        let &Self { from, first, width, .. } = self;
+        let inner = cut_rows(inner, INNER, first, ROW_CHUNK);
         exec.for_each(
-            cut_rows(v, width, first, ROW_CHUNK),
+            inner.zip(cut_rows(rows, width, first, ROW_CHUNK)).zip(dots),
+            || (),
+            |(), (((_, inner), (_, rows)), dots)| {
+                for (to, row) in inner.chunks_exact_mut(INNER).zip(rows.chunks_exact(width)) {
+                    to.copy_from_slice(&row[from..from + INNER]);
+                }
+                simd::run(FirstDots { rows: inner, dots });
+                Ok(())
+            },
+        )
+    }
+
+    /// Makes column `k` a reflector and applies it to the later ones. `dots` are the column's
+    /// products with all, and become those of the next. `last` says that the column has one entry.
+    /// Returns the sign of R's diagonal entry, 0 where that is zero.
+    fn reflect<T: Lane>(
+        &self,
+        k: usize,
+        last: bool,
+        inner: &mut [T],
+        dots: &mut [Dots],
+        exec: &Exec<'_>,
+    ) -> Result<T, Error> {
+        let mut sums = [0.0; INNER];
+        for dots in &*dots {
+            sums.iter_mut().zip(dots).for_each(|(sum, x)| *sum += x);
+        }
+        let top = &inner[k * INNER..][..INNER];
+        let x0 = top[k].to_f64();
+        let (factor, lead, sign) = reflect(x0, sums[k], last);
+        // R's entry is zero only for a column of zeros.
+        let zero = x0 == 0.0 && (last || sums[k] == 0.0);
+        // v^T a_l, from the products with the column itself: v = factor x + (lead - factor x0) e.
+        let mut along = [T::ZERO; INNER];
+        for l in k + 1..self.count {
+            let dot = (lead - factor * x0).mul_add(top[l].to_f64(), factor * sums[l]);
+            along[l] = T::from_f64(-dot);
+        }
+        exec.for_each(
+            cut_rows(inner, INNER, self.first, ROW_CHUNK).zip(dots),
+            || (),
+            |(), ((row, rows), dots)| {
+                let lead = (row == self.first).then_some(T::from_f64(lead));
+                simd::run(Reflect { rows, k, lead, factor, along, dots });
+                Ok(())
+            },
+        )?;
+        Ok(T::from_f64(if zero { 0.0 } else { sign }))
+    }
+
+    /// The rows of `inner` that belong to the chunk of `len` panel entries from row `row` on.
+    fn chunk<'a, T>(&self, inner: &'a [T], row: usize, len: usize) -> &'a [T] {
+        &inner[(row - self.first) * INNER..][..len / self.width * INNER]
+    }
+
+    /// Copies the reflectors in `inner` to their place in `v`, the panel from its own first row on.
+    fn put<T: Lane>(&self, inner: &[T], v: &mut [T], exec: &Exec<'_>) -> Result<(), Error> {
+        let &Self { from, first, width, .. } = self;
+        exec.for_each(
+            cut_rows(&mut v[from * width..], width, first, ROW_CHUNK),
             || (),
             |(), (row, v)| {
-                let from_inner = chunk(row, v.len()).chunks_exact(INNER);
-                for (v, x) in v.chunks_exact_mut(width).zip(from_inner) {
+                let inner = self.chunk(inner, row, v.len()).chunks_exact(INNER);
+                for (v, x) in v.chunks_exact_mut(width).zip(inner) {
                     v[from..from + INNER].copy_from_slice(x);
                 }
                 Ok(())
             },
-        )?;
-        let behind = from + INNER..width;
-        if behind.is_empty() {
-            continue;
-        }
-        let Scratch { partials: [gram, w], u, y, .. } = scratch;
+        )
+    }
+
+    /// Applies the reflectors in `inner`, as one block, to the panel's columns behind the piece.
+    fn apply_to_rest<T: Lane>(
+        &self,
+        inner: &[T],
+        rows: &mut [T],
+        scratch: &mut Behind<T>,
+        exec: &Exec<'_>,
+    ) -> Result<(), Error> {
+        let &Self { first, width, chunks, .. } = self;
+        let behind = self.from + INNER..width;
+        let Behind { gram, partials, u, y } = scratch;
         exec.for_each(
             cut_rows(rows, width, first, ROW_CHUNK)
-                .zip(gram.chunks_exact_mut(u.len()).zip(w.chunks_exact_mut(y.len()))),
+                .zip(gram.chunks_exact_mut(u.len()).zip(partials.chunks_exact_mut(y.len()))),
             || (),
             |(), ((first_row, c), (gram, w))| {
-                let v = chunk(first_row, c.len());
-                let (v_width, height) = (INNER, INNER);
-                let (c_width, columns, upper) = (INNER, 0..INNER, true);
+                let v = self.chunk(inner, first_row, c.len());
                 simd::run(Dot {
                     first_row,
                     v,
-                    v_width,
+                    v_width: INNER,
                     c: v,
-                    c_width,
-                    height,
-                    columns,
-                    upper,
+                    c_width: INNER,
+                    height: INNER,
+                    columns: 0..INNER,
+                    upper: true,
                     w: gram,
                 });
-                let (c_width, columns, upper) = (width, behind.clone(), false);
-                simd::run(Dot { first_row, v, v_width, c, c_width, height, columns, upper, w });
+                simd::run(Dot {
+                    first_row,
+                    v,
+                    v_width: INNER,
+                    c,
+                    c_width: width,
+                    height: INNER,
+                    columns: behind.clone(),
+                    upper: false,
+                    w,
+                });
                 Ok(())
             },
         )?;
         sum_blocks(&gram[..chunks * u.len()], u, INNER);
-        sum_blocks(&w[..chunks * y.len()], y, width);
+        sum_blocks(&partials[..chunks * y.len()], y, width);
         simd::run(SolveTransposed { u, y, height: INNER, width });
         let y = &**y;
         exec.for_each(
             cut_rows(rows, width, first, ROW_CHUNK),
             || (),
             |(), (row, c)| {
-                let v = chunk(row, c.len());
-                let (v_width, depth, columns, upper) = (INNER, INNER, behind.clone(), false);
-                simd::run(Update { v, v_width, y, c, c_width: width, depth, columns, upper });
+                simd::run(Update {
+                    v: self.chunk(inner, row, c.len()),
+                    v_width: INNER,
+                    y,
+                    c,
+                    c_width: width,
+                    depth: INNER,
+                    columns: behind.clone(),
+                    upper: false,
+                });
                 Ok(())
             },
-        )?;
+        )
     }
-    Ok(())
 }
 
 /// Products of the first column with all, over a chunk.
