@@ -2,7 +2,7 @@
 
 use pyo3::PyErr;
 use pyo3::exceptions::{
-    PyIndexError, PyKeyboardInterrupt, PyMemoryError, PyOverflowError, PyValueError,
+    PyIndexError, PyKeyboardInterrupt, PyMemoryError, PyOverflowError, PyRuntimeError, PyValueError,
 };
 use seedbed_core::error::Error;
 
@@ -15,6 +15,8 @@ pub(crate) fn to_exception(error: Error, pending: Option<PyErr>) -> PyErr {
         Error::Overflow { .. } => PyOverflowError::new_err(message),
         Error::Index { .. } => PyIndexError::new_err(message),
         Error::OutOfMemory { .. } => PyMemoryError::new_err(message),
+        // As Python's `threading` says it.
+        Error::NoThreads { .. } => PyRuntimeError::new_err(message),
         Error::Interrupted => pending.unwrap_or_else(|| PyKeyboardInterrupt::new_err(message)),
     }
 }

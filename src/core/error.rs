@@ -35,10 +35,17 @@ pub enum Error {
         /// What was received, printed.
         received: String,
     },
-    /// Workspace of this many bytes could not be had.
+    /// The system refused workspace of this size.
     OutOfMemory {
-        /// The size that was asked for.
+        /// The bytes that were asked for; `usize::MAX` if they cannot be counted in a `usize`.
         bytes: usize,
+    },
+    /// The system refused to start this many threads.
+    NoThreads {
+        /// How many were asked for.
+        threads: usize,
+        /// What the system said.
+        reason: String,
     },
     /// The caller asked to stop; the output's contents are undefined.
     Interrupted,
@@ -77,7 +84,13 @@ impl fmt::Display for Error {
             | Self::Index { argument, rule, received } => {
                 write!(f, "`{argument}` {rule}. Received: {argument}={received}")
             }
+            Self::OutOfMemory { bytes: usize::MAX } => {
+                write!(f, "cannot allocate more bytes of workspace than an address can tell apart")
+            }
             Self::OutOfMemory { bytes } => write!(f, "cannot allocate {bytes} bytes of workspace"),
+            Self::NoThreads { threads, reason } => {
+                write!(f, "cannot start {threads} threads: {reason}")
+            }
             Self::Interrupted => write!(f, "interrupted"),
         }
     }

@@ -33,7 +33,7 @@ impl Pool {
     /// A pool that, with the calling thread, makes `threads` threads.
     ///
     /// # Errors
-    /// [`Error::OutOfMemory`] if the system refuses to start a thread.
+    /// [`Error::NoThreads`] if the system refuses to start one.
     pub fn new(threads: NonZero<usize>) -> Result<Self, Error> {
         let helpers = match threads.get() - 1 {
             0 => None,
@@ -42,7 +42,10 @@ impl Pool {
                     .num_threads(helpers)
                     .thread_name(|i| format!("seedbed-{i}"))
                     .build()
-                    .map_err(|_| Error::OutOfMemory { bytes: 0 })?,
+                    .map_err(|error| Error::NoThreads {
+                        threads: helpers,
+                        reason: error.to_string(),
+                    })?,
             ),
         };
         Ok(Self { threads, helpers, waiting: AtomicUsize::new(0) })

@@ -191,16 +191,17 @@ fn single_block<T: Lane, O: Copy + Send>(
     let panel = &reflectors.panels[0];
     let width = panel.width;
     let scratches = Mutex::new(scratches);
-    let take = || scratches.lock().unwrap_or_else(PoisonError::into_inner).pop();
-    let out_of_scratch = Error::OutOfMemory { bytes: 0 };
-    let mut common = take().ok_or(out_of_scratch.clone())?;
+    let take = || {
+        let mut scratches = scratches.lock().unwrap_or_else(PoisonError::into_inner);
+        scratches.pop().expect("there is one for each thread, and the common one")
+    };
+    let mut common = take();
     start(reflectors, 0, &mut common.y);
     let y = &common.y;
     exec.for_each(
         out.axis_chunks_iter_mut(Axis(0), ROW_CHUNK).enumerate(),
         take,
         |scratch, (q, out)| {
-            let scratch = scratch.as_mut().ok_or(out_of_scratch.clone())?;
             let len = out.nrows().next_multiple_of(HEIGHT_MULTIPLE) * width;
             let c = &mut scratch.c[..len];
             set_identity(c, width, q * ROW_CHUNK, panel);
