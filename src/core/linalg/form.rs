@@ -1,11 +1,13 @@
 //! The product `H_0 H_1 .. H_(n-1)` applied to the first n columns of the identity, scaled and
 //! written out: the second half of Stewart's method, and of any QR.
 //!
-//! Blocks of reflectors are `I - V U^-1 V^T` (C. Puglisi, SIAM J. Sci. Stat. Comput. 13 (1992) 723;
-//! Joffrain et al., ACM Trans. Math. Softw. 32 (2006) 169) and are applied last first. Strips of
-//! [`BLOCK_SIZE`] columns of the result are independent; strip s is still zero above row 96 s, where the
-//! blocks after s have nothing to do. The work is cut by strips, or, for few strips of many rows,
-//! by row chunks; both give the same bits.
+//! A block of reflectors is `I - V U^-1 V^T` (C. Puglisi, SIAM J. Sci. Stat. Comput. 13 (1992) 723;
+//! Joffrain et al., ACM Trans. Math. Softw. 32 (2006) 169). The last block is applied first.
+//!
+//! The result is made in strips of [`BLOCK_SIZE`] columns, which do not depend on each other. Strip
+//! s starts as columns of the identity, zero above the first row of block s, so the blocks after s
+//! do not change it, and it begins with block s. Threads share the strips, or, where there are few
+//! strips of many rows, the row chunks of one strip at a time. Both ways give the same bits.
 
 use std::mem::MaybeUninit;
 use std::sync::{Mutex, PoisonError};
@@ -18,17 +20,24 @@ use super::panels::{Panel, Reflectors, cut_rows};
 use super::product::{Dot, Solve, Update, add_to};
 use super::workspace::{Workspace, zeroed};
 use crate::error::Error;
+use crate::pages::touch_matrix;
 use crate::parallel::Exec;
 use crate::simd::{self, Lane};
 
-/// Numbers in a strip that one task should pass through at most: a few milliseconds of work, so
-/// that an interrupt is heard.
-pub(super) const STRIP: usize = 1 << 20;
+/// The most numbers that a strip may have for one thread to work on it alone. Applying a block to
+/// that many takes some 25 ms in float64, and no interrupt is heard before it is done.
+pub(super) const MAX_STRIP: usize = 1 << 20;
 
-/// The scratch of a task: the strip, or one chunk of it, and two blocks.
+/// A task that applies several blocks ends once it has passed through so many numbers.
+pub(super) const MAX_TASK: usize = 1 << 19;
+
+/// The scratch of a task.
 struct Scratch<T> {
+    /// The strip, or one chunk of it.
     c: Workspace<T>,
+    /// `U^-1 V^T C`, of a block and the strip.
     y: Workspace<T>,
+    /// What one row chunk adds to it.
     w: Workspace<T>,
 }
 
@@ -38,27 +47,28 @@ impl<T: Lane> Scratch<T> {
     }
 }
 
-/// How the work is cut. Never changes a bit.
+/// How threads share the work. Every way gives the same bits.
 #[derive(Clone, Copy, Debug)]
 enum Cut {
-    /// Strips, each on one thread at a time; a scratch for each thread holds one.
+    /// Each thread works on a strip of its own and has a scratch for it.
     Strips,
-    /// One strip after the other, its row chunks on all threads; one scratch holds a strip.
-    /// Partial sums go where the Gram matrices' were.
+    /// All threads work on the row chunks of one strip, for which there is one scratch. Sums of
+    /// products go where those of the Gram matrices were.
     Rows,
-    /// With a single block of reflectors row chunks are independent; a scratch for each thread holds
-    /// one, and one more, the last, the common `Y`.
+    /// One block of reflectors; row chunks are independent. One scratch per thread; the last holds
+    /// the shared Y.
     Block,
 }
 
-/// Memory for [`Former::form`], to be had before the reflectors are made.
+/// Memory for [`Former::form`], allocated before the reflectors are made so that a call that does
+/// not fit is refused at once.
 pub(super) struct Former<T> {
     cut: Cut,
     scratches: Vec<Scratch<T>>,
 }
 
 impl<T: Lane> Former<T> {
-    /// For a result of `rows` by `columns` (rows >= columns >= 1) on `exec`'s threads.
+    /// Memory for a result of `rows` by `columns` (rows >= columns >= 1) on `exec`'s threads.
     ///
     /// # Errors
     /// [`Error::OutOfMemory`].
@@ -73,7 +83,7 @@ impl<T: Lane> Former<T> {
         let unbalanced = threads > 1 && strips < 4 * threads && rows > 4 * columns;
         let (cut, count, len, blocks) = if strips == 1 {
             (Cut::Block, threads, strip.min(ROW_CHUNK * width), [0, 0])
-        } else if strip > STRIP || unbalanced {
+        } else if strip > MAX_STRIP || unbalanced {
             (Cut::Rows, 1, strip, [BLOCK_SIZE * BLOCK_SIZE, 0])
         } else {
             (
@@ -99,7 +109,7 @@ impl<T: Lane> Former<T> {
     ///
     /// # Errors
     /// [`Error::Interrupted`].
-    pub(super) fn form<O: Copy + Send>(
+    pub(super) fn form<O: Copy + Send + Sync>(
         mut self,
         reflectors: &mut Reflectors<T>,
         mut out: ArrayViewMut2<'_, MaybeUninit<O>>,
@@ -107,6 +117,9 @@ impl<T: Lane> Former<T> {
         finish: impl Fn(T) -> O + Sync,
     ) -> Result<(), Error> {
         let finish = &finish;
+        if !matches!(self.cut, Cut::Block) {
+            touch_matrix(out.view_mut(), finish(T::ZERO), exec)?;
+        }
         match self.cut {
             Cut::Block => single_block(reflectors, out, self.scratches, exec, finish),
             Cut::Strips => by_strips(reflectors, out, self.scratches, exec, finish),
@@ -122,8 +135,8 @@ impl<T: Lane> Former<T> {
     }
 }
 
-/// Columns of the identity: entry (`at + l`, `l`) of `c` is one, for the rows `first ..` that `c`
-/// holds.
+/// Makes `c` the panel's columns of the identity: in column l, row `panel.first + l` is one. `c`
+/// holds the rows from `first` on.
 fn set_identity<T: Lane>(c: &mut [T], width: usize, first: usize, panel: &Panel) {
     c.fill(T::ZERO);
     for l in 0..panel.count {
@@ -135,7 +148,8 @@ fn set_identity<T: Lane>(c: &mut [T], width: usize, first: usize, panel: &Panel)
     }
 }
 
-/// `y = U^-1 V^T C` for the block that a strip, still columns of the identity, starts with.
+/// `y = U^-1 V^T C` for block `s` and strip `s`, whose columns are still those of the identity, so
+/// that `V^T C` is the transpose of V's first rows.
 fn start<T: Lane>(reflectors: &Reflectors<T>, s: usize, y: &mut [T]) {
     let (panel, v) = reflectors.panel(s);
     let (height, width) = (panel.height(), panel.width);
@@ -146,8 +160,8 @@ fn start<T: Lane>(reflectors: &Reflectors<T>, s: usize, y: &mut [T]) {
     simd::run(Solve { u: reflectors.triangle(s), y, height, width, upper: true });
 }
 
-/// `c -= V y`, for the rows `first ..` that `c` holds; all are at or below panel `j`'s first.
-/// `upper` tells that `y` is zero below its diagonal.
+/// `c -= V y` for block `j`. `c` holds rows from `first` on, which must not be above the panel's
+/// first. `upper` says that `y` is zero below its diagonal.
 pub(super) fn subtract<T: Lane>(
     reflectors: &Reflectors<T>,
     j: usize,
@@ -164,7 +178,7 @@ pub(super) fn subtract<T: Lane>(
     simd::run(Update { v, v_width, y, c, c_width: width, depth, columns, upper });
 }
 
-/// `w = V^T c`, for the rows `first ..` that `c` holds, within one chunk.
+/// `w = V^T c` for block `j`. `c` holds rows from `first` on, all of one row chunk.
 pub(super) fn project<T: Lane>(
     reflectors: &Reflectors<T>,
     j: usize,
@@ -180,7 +194,7 @@ pub(super) fn project<T: Lane>(
     simd::run(Dot { first_row: first, v, v_width, c, c_width: width, height, columns, upper, w });
 }
 
-/// One block: every row chunk is `I - V Y`, with the same `Y`.
+/// The result where there is one block: every row chunk is that of `I - V Y`, with the same `Y`.
 fn single_block<T: Lane, O: Copy + Send>(
     reflectors: &Reflectors<T>,
     mut out: ArrayViewMut2<'_, MaybeUninit<O>>,
@@ -212,17 +226,21 @@ fn single_block<T: Lane, O: Copy + Send>(
     )
 }
 
-/// A strip under way: blocks `next`, `next - 1`, .. 0 are still to be applied.
+/// A strip under way.
 struct Strip<'a, T, O> {
+    /// The panel of the same columns.
     panel: &'a Panel,
+    /// The number of the strip and of the panel.
     index: usize,
+    /// The next block to apply; then come those before it, down to 0.
     next: usize,
     scratch: Scratch<T>,
     out: ArrayViewMut2<'a, MaybeUninit<O>>,
 }
 
-/// Strips, the ones with most work first. A task takes one strip on by some blocks; between tasks
-/// strips under way wait, at most one a thread, and go before fresh ones.
+/// The result by strips. The last ones, which take most blocks, come first. A task applies some
+/// blocks to one strip and puts it back if blocks are left; the next task takes up such a strip
+/// rather than begin another, so there are never more of them than threads.
 fn by_strips<T: Lane, O: Copy + Send>(
     reflectors: &Reflectors<T>,
     mut out: ArrayViewMut2<'_, MaybeUninit<O>>,
@@ -238,7 +256,7 @@ fn by_strips<T: Lane, O: Copy + Send>(
         if let Some(strip) = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop() {
             return Some(strip);
         }
-        // A thread without a strip: one of the scratches is free.
+        // This thread has no strip, so one of the scratches is free.
         if fresh.len() == 0 {
             return None;
         }
@@ -251,7 +269,7 @@ fn by_strips<T: Lane, O: Copy + Send>(
         std::iter::from_fn(next),
         || (),
         |(), mut strip| {
-            let mut budget = STRIP;
+            let mut budget = MAX_TASK;
             loop {
                 let passed = advance(reflectors, &mut strip);
                 if strip.next == 0 {
@@ -273,7 +291,7 @@ fn by_strips<T: Lane, O: Copy + Send>(
     )
 }
 
-/// Applies the next block to a strip; how many of its numbers that passed through.
+/// Applies the next block to a strip. Returns how many of the strip's numbers that changed.
 fn advance<T: Lane, O>(reflectors: &Reflectors<T>, strip: &mut Strip<'_, T, O>) -> usize {
     let (j, width) = (strip.next, strip.panel.width);
     let Scratch { c, y, w } = &mut strip.scratch;
@@ -283,7 +301,7 @@ fn advance<T: Lane, O>(reflectors: &Reflectors<T>, strip: &mut Strip<'_, T, O>) 
         set_identity(c, width, 0, panel);
         start(reflectors, j, y);
     } else {
-        // Above, the strip is zero.
+        // The strip is zero above the block that it began with.
         let mut row = panel.first + BLOCK_SIZE;
         let mut fresh = true;
         while row < reflectors.padded {
@@ -304,8 +322,8 @@ fn advance<T: Lane, O>(reflectors: &Reflectors<T>, strip: &mut Strip<'_, T, O>) 
     c.len()
 }
 
-/// One strip by row chunks; two barriers a block. A chunk is projected on the next block as soon
-/// as it has taken the last one.
+/// One strip, cut into row chunks; two barriers per block. After subtracting block j, a chunk at
+/// once computes its part for j-1.
 fn by_rows<T: Lane, O: Copy + Send>(
     reflectors: &Reflectors<T>,
     s: usize,

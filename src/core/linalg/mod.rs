@@ -1,20 +1,21 @@
 //! Orthogonal matrices from Householder reflectors.
 //!
 //! ```text
-//! orthogonal   the native stream's matrix: what users ask for      qr   Q of a given matrix
-//!   reflectors   drawn from normals, scaled, Gram matrices
-//!   form         the product of the reflectors, written out
-//!     product      the three products on blocks: dot, solve, update
-//!       tile         the micro-kernel
+//! orthogonal   the random orthogonal matrix of a stream of normals
+//! qr           Q of a given matrix
+//!   reflectors   made of normals, with their norms and Gram matrices
+//!   form         their product, written out
+//!     product      products on blocks: dot, solve, update
+//!       tile         a part of a product that fits the registers
 //!   panels       where reflectors are kept
 //!   workspace    memory for them
-//!   output       the caller's memory as a tall matrix
+//!   output       writing rows of the result to the caller's memory
 //!   definition   the sizes that fix the order of sums
 //!   normals      where the Gaussian matrix comes from
 //! ```
 //!
-//! The native definition (frozen, `docs/streams.md`) fixes the order of every sum, so that
-//! threads, tile shapes and instruction sets never show in a bit of the result.
+//! The definition (`docs/streams.md`) fixes the order of every sum, so that the result has the same
+//! bits whatever the threads, the shapes of tiles and the instruction set.
 
 pub mod definition;
 mod form;

@@ -1,4 +1,4 @@
-//! The native stream's orthogonal matrix, Haar distributed.
+//! A random orthogonal matrix, Haar distributed, made of a stream of normals.
 //!
 //! *What*: a tensor of shape (d0, .., dk) seen as a matrix of d0 * .. * d(k-1) rows and dk columns,
 //! with orthonormal columns (rows where it is wide) times `gain`. The wide matrix is the transpose
@@ -15,10 +15,10 @@
 //!
 //! *Promises*: Stable.
 //!
-//! The products are our own (`tile`): a GEMM crate would have to keep an order of sums that none
-//! documents.
+//! The matrix products are written here (`tile`) because no crate documents the order of its sums.
 
 use std::mem::MaybeUninit;
+use std::sync::{Mutex, PoisonError};
 
 use ndarray::{ArrayViewMut2, ArrayViewMutD, Ix2};
 
@@ -31,9 +31,12 @@ use crate::error::{Error, shown};
 use crate::parallel::Exec;
 use crate::simd::Lane;
 
+/// Elements that one task copies at most: about a millisecond of work.
+const MAX_COPIED: usize = 1 << 18;
+
 /// Writes the elements `block` of the orthogonal tensor that `normals` defines, times `gain`, to
-/// `out`, whose elements in C order are the block's. A block that is not the whole tensor costs the
-/// computation, and the memory, of the whole.
+/// `out`, whose elements in C order are the block's. The whole tensor is computed for any block,
+/// and for a block that is a part of it also kept in memory.
 ///
 /// # Errors
 /// [`Error::Value`] for a shape of rank below 2, [`Error::OutOfMemory`], both before anything is
@@ -67,7 +70,7 @@ fn fill_as<T: Lane, O: Round<T>>(
     if n == 0 || block.is_empty() {
         return Ok(());
     }
-    write_block(block, (rows, columns), out, |out| {
+    write_block(block, (rows, columns), out, exec, |out| {
         let former = Former::allocate(m, n, exec)?;
         let mut reflectors = Reflectors::draw(m, n, normals, gain, exec)?;
         former.form(&mut reflectors, out, exec, O::rounded)
@@ -98,8 +101,7 @@ pub fn cost(gain: f64, shape: &[usize]) -> Result<usize, Error> {
 pub(super) fn flatten(shape: &[usize]) -> Result<(usize, usize), Error> {
     match shape {
         [leading @ .., columns] if !leading.is_empty() => {
-            // The whole tensor's size fits, so that of its non-zero dimensions does; a zero among
-            // them may hide an overflow of the others.
+            // The number of elements fits; that of rows may overflow where there are no columns.
             let rows = leading.iter().fold(1usize, |rows, &d| rows.saturating_mul(d));
             Ok((if leading.contains(&0) { 0 } else { rows }, *columns))
         }
@@ -111,15 +113,17 @@ pub(super) fn flatten(shape: &[usize]) -> Result<(usize, usize), Error> {
     }
 }
 
-/// Lets `write` fill the tall matrix of max(rows, columns) rows: in `out` itself where that is one,
-/// else in memory of its own, of which the elements `block` are then copied.
+/// Lets `write` fill the tall matrix, the one with max(rows, columns) rows. It is `out` itself, or
+/// its transpose, where `out` is the whole matrix; otherwise it is memory of its own, from which
+/// the elements `block` are then copied.
 ///
 /// # Errors
-/// [`Error::OutOfMemory`] before `write`; those of `write`.
-pub(super) fn write_block<O: Copy>(
+/// [`Error::OutOfMemory`] before `write`; those of `write`; [`Error::Interrupted`].
+pub(super) fn write_block<O: Copy + Send + Sync>(
     block: &Block,
     (rows, columns): (usize, usize),
     out: ArrayViewMutD<'_, MaybeUninit<O>>,
+    exec: &Exec<'_>,
     write: impl FnOnce(ArrayViewMut2<'_, MaybeUninit<O>>) -> Result<(), Error>,
 ) -> Result<(), Error> {
     let write = |matrix: ArrayViewMut2<'_, MaybeUninit<O>>| {
@@ -147,10 +151,17 @@ pub(super) fn write_block<O: Copy>(
     let elements = block
         .runs(0..block.len())
         .flat_map(|(_, run)| (0..run.len as i64).map(move |i| run.first as i64 + run.step * i));
-    for (out, e) in out.iter_mut().zip(elements) {
-        *out = whole[e as usize];
-    }
-    Ok(())
+    // One after the other, but in tasks, so that an interrupt is heard.
+    let pairs = Mutex::new(out.iter_mut().zip(elements));
+    exec.for_each(
+        0..block.len().div_ceil(MAX_COPIED),
+        || (),
+        |(), _| {
+            let mut pairs = pairs.lock().unwrap_or_else(PoisonError::into_inner);
+            pairs.by_ref().take(MAX_COPIED).for_each(|(out, e)| *out = whole[e as usize]);
+            Ok(())
+        },
+    )
 }
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! The caller's memory, seen as the tall matrix that is computed.
+//! Writing rows of the result to the caller's memory.
 
 use std::mem::MaybeUninit;
 
@@ -6,8 +6,8 @@ use ndarray::ArrayViewMut2;
 
 use crate::simd::Lane;
 
-/// Writes rows of the result, `finish(c[r][l] * scales[l])`, into `out`, of as many rows as `c` has
-/// (padding left out) and as many columns as `scales`.
+/// Writes `finish(c[r][l] * scales[l])` to row r and column l of `out`, which has as many columns
+/// as `scales`. Rows and columns of padding in `c` are left out.
 pub(super) fn write_rows<T: Lane, O>(
     c: &[T],
     c_width: usize,
@@ -28,8 +28,8 @@ pub(super) fn write_rows<T: Lane, O>(
         }
         return;
     }
-    // The transpose: a few rows at a time, so that the lines of `c` read column by column stay in
-    // the cache.
+    // `out` is laid out by columns. A few rows at a time: `c` is read column by column, and its
+    // cache lines are needed again for the next columns.
     const ROWS: usize = 32;
     for (mut out, c) in
         out.axis_chunks_iter_mut(ndarray::Axis(0), ROWS).zip(c.chunks(ROWS * c_width))

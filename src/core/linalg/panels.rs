@@ -1,4 +1,4 @@
-//! Where reflectors are kept: panels of [`BLOCK_SIZE`] columns, and what belongs to each.
+//! Where reflectors are kept: in panels of [`BLOCK_SIZE`] columns.
 
 use std::ops::Range;
 
@@ -27,26 +27,28 @@ pub(super) fn cut_rows<'a, T>(
     })
 }
 
-/// One block of reflectors: columns of V from row `first` on.
+/// One block of reflectors: [`BLOCK_SIZE`] columns of V, or those that are left, from the first
+/// one's diagonal entry down.
 #[derive(Clone, Debug)]
 pub(super) struct Panel {
-    /// The first reflector, and its first row.
+    /// The number of the first reflector, which is also that of the panel's first row.
     pub(super) first: usize,
     /// How many reflectors.
     pub(super) count: usize,
-    /// Length of a row, zeros at the end: `count` rounded up to [`WIDTH_MULTIPLE`].
+    /// Length of a row: `count` rounded up to [`WIDTH_MULTIPLE`], with zeros at the end.
     pub(super) width: usize,
     /// Where it lies in [`Reflectors::v`].
     pub(super) place: Range<usize>,
 }
 
 impl Panel {
-    /// `count` rounded up to a multiple of 8, as tiles want it.
+    /// `count` rounded up to [`HEIGHT_MULTIPLE`].
     pub(super) fn height(&self) -> usize {
         self.count.next_multiple_of(HEIGHT_MULTIPLE)
     }
 
-    /// The part of `V^T V` above the diagonal that the rows `first ..` in `v`, one chunk, add.
+    /// `w` becomes `v^T v` above the diagonal. `v` holds the panel's rows from `first` on, all of
+    /// one row chunk.
     pub(super) fn dot_itself<T: Lane>(&self, first: usize, v: &[T], w: &mut [T]) {
         simd::run(Dot {
             first_row: first,
@@ -61,7 +63,7 @@ impl Panel {
         });
     }
 
-    /// The triangle `u`, zero before, from what [`Panel::dot_itself`] gave for each chunk.
+    /// Adds what [`Panel::dot_itself`] gave for each row chunk to `u`.
     pub(super) fn sum_triangle<T: Lane>(&self, partials: &[T], u: &mut [T]) {
         for partial in partials.chunks_exact(u.len()) {
             add_to(u, partial, self.height(), self.width);
@@ -81,15 +83,16 @@ pub(super) struct Reflectors<T> {
     pub(super) padded: usize,
     /// The blocks.
     pub(super) panels: Vec<Panel>,
-    /// All panels' numbers.
+    /// The numbers of all panels.
     pub(super) v: Workspace<T>,
-    /// Length of a block: rows for as many reflectors as a panel has, [`BLOCK_SIZE`] long.
+    /// Numbers in a block: a row of [`BLOCK_SIZE`] for each reflector of a panel.
     pub(super) block: usize,
-    /// For each panel a block, `V^T V` above the diagonal: that of a unit upper triangular matrix.
+    /// For each panel a block: `V^T V` above the diagonal, as the part of U above its unit
+    /// diagonal.
     pub(super) u: Workspace<T>,
-    /// A block of sums of products for each row chunk of each panel: scratch.
+    /// Scratch: for each row chunk of each panel a block of sums of products.
     pub(super) partials: Workspace<T>,
-    /// `D_k * gain`.
+    /// What each column of the product is multiplied by: its sign, times the gain.
     pub(super) scales: Workspace<T>,
 }
 

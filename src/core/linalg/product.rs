@@ -1,8 +1,9 @@
-//! The three products that apply a block of reflectors, `C - V U^-1 V^T C`, in the order of sums
-//! that the definition fixes.
+//! The products that apply a block of reflectors, `C - V U^-1 V^T C`, in the order of sums that the
+//! definition fixes.
 //!
-//! Matrices are row-major slices with a row length. Padding with zero rows and columns changes no
-//! bit, so widths are multiples of [`WIDTH_MULTIPLE`] and heights of [`HEIGHT_MULTIPLE`], and no kernel has an edge.
+//! Matrices are row-major slices with a row length. They are padded with zeros, which change no
+//! bit, to widths that are multiples of [`WIDTH_MULTIPLE`] and heights that are multiples of
+//! [`HEIGHT_MULTIPLE`], so that kernels work on whole tiles alone.
 
 use std::ops::Range;
 
@@ -10,15 +11,15 @@ use super::definition::{BLOCK_SIZE, HEIGHT_MULTIPLE, PRODUCTS_CHAIN};
 use super::tile;
 use crate::simd::{Kernel, Lane, Simd};
 
-/// Rows of a tile: with three vectors a row, 24 accumulators where 32 registers hold them, 12 where
-/// there are 16.
+/// Calls a kernel with the rows of a tile that suit the registers. A row has up to three vectors,
+/// so 8 rows take 24 of 32 registers, and 4 rows 12 of 16.
 macro_rules! for_registers {
     ($s:ty, $call:ident::<$t:ty, _, M>($($arg:expr),* $(,)?)) => {
         if <$s>::LANES >= 16 { $call::<$t, $s, 8>($($arg),*) } else { $call::<$t, $s, 4>($($arg),*) }
     };
 }
 
-/// Walks a range of columns by three vectors, then one.
+/// Walks a range of columns by three vectors at a time, and by one where fewer than three are left.
 macro_rules! by_vectors {
     ($t:ty, $s:ty, $columns:expr, |$l:ident, $n:ident| $body:expr) => {{
         let (columns, lanes) = ($columns, <$t>::lanes::<$s>());
@@ -38,10 +39,11 @@ macro_rules! by_vectors {
     }};
 }
 
-/// `w = V^T C` over rows that lie in one chunk of the definition.
+/// `w = V^T C` over rows of one row chunk.
 ///
-/// Rows `first_row ..` are cut at multiples of [`PRODUCTS_CHAIN`]; each cut is one chain, and the cuts are
-/// added ascending. `w`'s rows are [`BLOCK_SIZE`] long; `height` and `width` of it are written.
+/// The rows are cut at multiples of [`PRODUCTS_CHAIN`]. Each piece is one chain, and the chains are
+/// added in ascending order. `w`'s rows are [`BLOCK_SIZE`] long; `height` rows and the given
+/// columns of it are written.
 #[derive(Debug)]
 pub struct Dot<'a, T> {
     /// Absolute number of the first row of `v` and `c`.
@@ -54,7 +56,7 @@ pub struct Dot<'a, T> {
     pub c: &'a [T],
     /// Their length.
     pub c_width: usize,
-    /// Columns of `v` to take, a multiple of 8.
+    /// Columns of `v` to take, and rows of `w` to write; a multiple of [`HEIGHT_MULTIPLE`].
     pub height: usize,
     /// Columns of `c` to take, and of `w` to write; bounds are multiples of [`WIDTH_MULTIPLE`].
     pub columns: Range<usize>,
@@ -113,21 +115,22 @@ fn dot_columns<T: Lane, S: Simd, const M: usize, const N: usize>(
     }
 }
 
-/// `y <- U^-1 y` for a unit upper triangular `u`; rows of both are [`BLOCK_SIZE`] long. Only entries above
-/// the diagonal are read: a computed diagonal instead of ones would cost an order of magnitude of
-/// orthogonality.
+/// `y <- U^-1 y` for a unit upper triangular `u`; rows of both are [`BLOCK_SIZE`] long.
 ///
-/// From the last row up, `y_i = w_i - acc` with `acc` the chain, from zero, of `u_ik y_k` over the
-/// rows already known, descending.
+/// Only entries of `u` above the diagonal are read, and the diagonal is taken as ones. With the
+/// computed diagonal the result would be ten times farther from orthogonal.
+///
+/// Rows are solved from the last one up: `y_i` is reduced by a chain of `u_ik y_k`, which starts at
+/// zero and takes the rows k below in descending order.
 #[derive(Debug)]
 pub(super) struct Solve<'a, T> {
     pub(super) u: &'a [T],
     pub(super) y: &'a mut [T],
-    /// Rows, a multiple of 8.
+    /// Rows, a multiple of [`HEIGHT_MULTIPLE`].
     pub(super) height: usize,
     /// Columns, a multiple of [`WIDTH_MULTIPLE`].
     pub(super) width: usize,
-    /// Whether `y` is zero below its diagonal, and stays so.
+    /// Whether `y` is zero below its diagonal. It then stays so, and those zeros are left out.
     pub(super) upper: bool,
 }
 
@@ -169,7 +172,7 @@ fn solve_columns<T: Lane, S: Simd, const M: usize, const N: usize>(
             known,
             height,
         );
-        // Within the tile, each row as soon as it is known joins the chains of those above it.
+        // Within the tile, a row that is solved joins the chains of the rows above it.
         for i in (0..M).rev() {
             for v in 0..N {
                 let y = &mut y[(top + i) * BLOCK_SIZE + l + v * T::lanes::<S>()..];
@@ -211,24 +214,25 @@ impl<T: Lane> Kernel for SolveTransposed<'_, T> {
     }
 }
 
-/// `C <- C - V Y`: for each element the chain, from zero, over `k` ascending, then one subtraction.
+/// `C <- C - V Y`: each element is reduced, by one subtraction, by a chain of products that starts
+/// at zero and takes the columns of V in ascending order.
 #[derive(Debug)]
 pub struct Update<'a, T> {
     /// V's rows.
     pub v: &'a [T],
     /// Their length.
     pub v_width: usize,
-    /// Rows [`BLOCK_SIZE`] long.
+    /// Y's rows, [`BLOCK_SIZE`] long.
     pub y: &'a [T],
-    /// As many rows as `v`, a multiple of 8.
+    /// C's rows, as many as V has; a multiple of [`HEIGHT_MULTIPLE`].
     pub c: &'a mut [T],
     /// Length of `c`'s rows.
     pub c_width: usize,
-    /// Terms of the sum.
+    /// Columns of V, and rows of Y, to take.
     pub depth: usize,
-    /// Columns of `c` to update, by the same of `y`; bounds are multiples of [`WIDTH_MULTIPLE`].
+    /// Columns of `c` to update, and of `y` to take; bounds are multiples of [`WIDTH_MULTIPLE`].
     pub columns: Range<usize>,
-    /// Whether `y` is zero below its diagonal.
+    /// Whether `y` is zero below its diagonal. Those zeros are then left out.
     pub upper: bool,
 }
 
@@ -243,7 +247,7 @@ impl<T: Lane> Kernel for Update<'_, T> {
 #[inline(always)]
 fn update<T: Lane, S: Simd, const M: usize>(simd: S, job: Update<'_, T>) {
     let Update { v, v_width, y, c, c_width, depth, columns, upper } = job;
-    // Pieces of V that stay in the second-level cache while the columns pass.
+    // A piece of V stays in the second-level cache while all columns take it.
     for (v, c) in v.chunks(PRODUCTS_CHAIN * v_width).zip(c.chunks_mut(PRODUCTS_CHAIN * c_width)) {
         by_vectors!(T, S, columns.clone(), |l, N| {
             // Terms that are zero change no bit.
@@ -285,7 +289,7 @@ pub(super) fn add_to<T: Lane>(y: &mut [T], w: &[T], height: usize, width: usize)
     }
 }
 
-/// `y`, a block, becomes the sum of `partials`.
+/// Block `y` becomes the sum of the blocks `partials`, on the first `width` columns.
 pub(super) fn sum_blocks<T: Lane>(partials: &[T], y: &mut [T], width: usize) {
     let (first, rest) = partials.split_at(y.len());
     y.copy_from_slice(first);

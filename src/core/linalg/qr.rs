@@ -1,17 +1,17 @@
 //! Q of the QR factorization of a given Gaussian matrix, for streams that repeat a reference which
 //! computes its orthogonal matrices so.
 //!
-//! *What*: as [`super::orthogonal`], but of a matrix that the stream draws whole. Columns carry the
-//! signs of R's diagonal, `Q * sign(diag(R))`; where that is zero the column is, as `sign(0)` is.
+//! *What*: `Q * sign(diag(R))`, seen as a tensor in the same way as in [`super::orthogonal`]. A column
+//! is zero where R's diagonal is, as `sign(0)` is.
 //!
 //! *Method*: Householder's, as LAPACK's `geqrf` and `orgqr` (H_k maps the column to -sign(x0) |x|),
-//! in blocks of the native definition's size and with its products: each strip of columns takes the
-//! earlier blocks' reflectors, is factored ([`house`]), and forms a block. Some strips wait together:
-//! what they take they take at the same time, each on a thread. Q is then formed by the same routine
-//! as the native stream's.
+//! with the blocks and products of [`super::orthogonal`]. A strip of columns takes the reflectors
+//! of the blocks before it, is factored ([`house`]), and becomes a block itself. Up to `group`
+//! strips are held at once, so earlier blocks can be applied to all in parallel. Q is then formed
+//! as [`super::form`] does it.
 //!
-//! *Promises*: Q with positive diag(R) is unique, so results agree with any other careful
-//! factorization to rounding, not to the bit. They do not depend on threads or instruction sets.
+//! *Promises*: the same bits for any threads and instruction set. Q with positive diag(R) is unique,
+//! so results agree with those of any other careful factorization up to rounding.
 
 use std::mem::MaybeUninit;
 use std::sync::{Mutex, PoisonError};
@@ -20,7 +20,7 @@ use bytemuck::Pod;
 use ndarray::{ArrayViewMutD, IxDyn};
 
 use super::definition::{BLOCK_SIZE, ROW_CHUNK};
-use super::form::{Former, STRIP, project, subtract};
+use super::form::{Former, MAX_STRIP, MAX_TASK, project, subtract};
 use super::orthogonal::{flatten, write_block};
 use super::panels::{Reflectors, cut_rows};
 use super::product::{SolveTransposed, sum_blocks};
@@ -33,15 +33,16 @@ use crate::simd::{self, Lane, lend};
 
 mod house;
 
-/// Writes the elements `block` of the orthogonal tensor that NumPy's QR makes, in float64 whatever
-/// the dtype, of the matrix that `gaussian` draws, times `gain`.
+/// Writes the elements `block` of the orthogonal tensor that NumPy makes of the matrix that
+/// `gaussian` draws, times `gain`. The QR is computed in float64 for every dtype.
 ///
-/// `gaussian` gets the matrix's own block, of max(rows, columns) rows and min(rows, columns)
-/// columns, and memory for it: bfloat16 for bfloat16 results, which NumPy leaves in float64 until
-/// they are scaled, and else float32, in which it rounds Q and scales.
+/// `gaussian` gets the whole tall matrix as a block, of max(rows, columns) rows and min(rows,
+/// columns) columns, and memory for it. For bfloat16 results that is bfloat16, and Q is scaled in
+/// float64, as NumPy does it; for all others it is float32, and Q is rounded to float32 and scaled
+/// in it.
 ///
-/// A block that is not the whole tensor costs the computation of the whole. Workspace: 8 bytes for
-/// each of the reflectors' entries, the matrix, and 4 strips of [`BLOCK_SIZE`] columns a thread.
+/// The whole tensor is computed for any block. Workspace: 8 bytes for each of the reflectors'
+/// entries, the matrix, and 4 strips of [`BLOCK_SIZE`] columns a thread.
 ///
 /// # Errors
 /// [`Error::Value`] for a shape of rank below 2, [`Error::OutOfMemory`], both before anything is
@@ -72,7 +73,7 @@ pub fn fill(
     }
 }
 
-/// [`fill`] with the Gaussian's type and how a result is finished.
+/// [`fill`] for a Gaussian of type `G`; `finish` makes an element of an entry of Q.
 fn fill_as<G: Pod + Send + Sync + Into<f64>, O: Copy + Send + Sync>(
     block: &Block,
     out: ArrayViewMutD<'_, MaybeUninit<O>>,
@@ -85,7 +86,7 @@ fn fill_as<G: Pod + Send + Sync + Into<f64>, O: Copy + Send + Sync>(
     if n == 0 || block.is_empty() {
         return Ok(());
     }
-    write_block(block, (rows, columns), out, |out| {
+    write_block(block, (rows, columns), out, exec, |out| {
         let out_of_memory = || Error::OutOfMemory { bytes: (m * n).saturating_mul(size_of::<G>()) };
         let mut reflectors = Reflectors::<f64>::allocate(m, n)?;
         let factoring = Factoring::allocate(&reflectors, exec)?;
@@ -99,22 +100,24 @@ fn fill_as<G: Pod + Send + Sync + Into<f64>, O: Copy + Send + Sync>(
     })
 }
 
-/// Strips of a group, for each thread: enough that all find work while few are left.
+/// Strips of a group for each thread: enough that all threads find work until few strips are left.
 const GROUP: usize = 4;
 
-/// Scratch of one application of a block: sums of products by row chunk, and what comes of them.
+/// Scratch for applying a block to a strip.
 struct Products<T> {
+    /// For each row chunk a block of `V^T C`.
     partials: Workspace<T>,
+    /// `U^-T V^T C`.
     y: Workspace<T>,
 }
 
 /// Workspace of a factorization.
 struct Factoring<T> {
-    /// Strips of a group, all rows of each, one after the other.
+    /// The strips of a group, one after the other, each with all its rows.
     strips: Workspace<T>,
-    /// How many those are at most.
+    /// The most strips in a group.
     group: usize,
-    /// One for each thread that works on a strip of its own, else one.
+    /// One for each thread where threads work on a strip each, else one.
     products: Vec<Products<T>>,
     panel: house::Scratch<T>,
 }
@@ -123,8 +126,8 @@ impl<T: Lane> Factoring<T> {
     fn allocate(reflectors: &Reflectors<T>, exec: &Exec<'_>) -> Result<Self, Error> {
         let Reflectors { padded, block, .. } = *reflectors;
         let strip = padded * reflectors.panels[0].width;
-        // Tall strips are taken one by one, by rows: their tasks would be too long.
-        let threads = if strip > STRIP { 1 } else { exec.threads() };
+        // For tall strips a task each would be too long: threads share one strip's row chunks.
+        let threads = if strip > MAX_STRIP { 1 } else { exec.threads() };
         let group = if threads == 1 { 1 } else { reflectors.panels.len().min(GROUP * threads) };
         let chunks = padded.div_ceil(ROW_CHUNK);
         let products = (0..threads)
@@ -134,7 +137,7 @@ impl<T: Lane> Factoring<T> {
         Ok(Self { strips: zeroed(group * strip)?, group, products, panel })
     }
 
-    /// Factors `matrix`, row-major; the reflectors and signs go to `reflectors`.
+    /// Factors the row-major `matrix`. The reflectors and signs go to `reflectors`.
     fn run<G: Copy + Sync + Into<f64>>(
         mut self,
         matrix: &[G],
@@ -161,14 +164,14 @@ impl<T: Lane> Factoring<T> {
     }
 }
 
-/// A strip of the matrix that turns into a panel of reflectors.
+/// A strip of the matrix, which becomes a panel of reflectors.
 struct Strip<'a, T> {
     rows: &'a mut [T],
     width: usize,
 }
 
 impl<'a, T: Lane> Strip<'a, T> {
-    /// The columns of panel `c`, in the memory lent.
+    /// Copies the columns of panel `c` to `memory`.
     fn load<G: Copy + Sync + Into<f64>>(
         memory: &'a mut [T],
         c: usize,
@@ -195,7 +198,7 @@ impl<'a, T: Lane> Strip<'a, T> {
     }
 }
 
-/// Applies the blocks `blocks` to every strip, ascending.
+/// Applies the blocks `blocks` to every strip, in ascending order.
 fn apply<T: Lane>(
     blocks: std::ops::Range<usize>,
     strips: &mut [Strip<'_, T>],
@@ -211,8 +214,8 @@ fn apply<T: Lane>(
         }
         return Ok(());
     }
-    // So many blocks a task that an interrupt is heard.
-    let batch = (STRIP / strips.first().map_or(1, |strip| strip.rows.len())).max(1);
+    // A task applies only so many blocks that an interrupt is heard in time.
+    let batch = (MAX_TASK / strips.first().map_or(1, |strip| strip.rows.len())).max(1);
     for from in blocks.clone().step_by(batch) {
         let batch = from..blocks.end.min(from + batch);
         let free = Mutex::new(products.iter_mut().collect::<Vec<_>>());
@@ -262,7 +265,7 @@ fn apply_transposed<T: Lane>(
     )
 }
 
-/// Panel `c`'s triangle.
+/// Computes panel `c`'s triangle.
 fn gram<T: Lane>(
     reflectors: &mut Reflectors<T>,
     c: usize,

@@ -1,23 +1,24 @@
 //! Householder reflectors drawn from normals: the first half of Stewart's method.
 //!
-//! The reflector of step k of a Gaussian matrix's QR is that of a fresh Gaussian vector of length
-//! m - k, independent of the earlier steps (G. W. Stewart, SIAM J. Numer. Anal. 17 (1980) 403), so
-//! it is made from column k of the stream's matrix as it stands; R is never formed.
+//! Step k of a Gaussian matrix's QR makes a reflector of a Gaussian vector of length m - k that
+//! does not depend on the earlier steps (G. W. Stewart, SIAM J. Numer. Anal. 17 (1980) 403). So
+//! reflector k is made of column k of the stream's matrix as it is drawn, and R is never computed.
 
 use super::definition::{BLOCK_SIZE, ROW_CHUNK, SQUARES_CHAIN};
 use super::normals::NormalSource;
 use super::panels::{Panel, Reflectors, cut_rows};
 use super::workspace::{Workspace, zeroed};
 use crate::error::Error;
+use crate::pages::touch;
 use crate::parallel::Exec;
 use crate::simd::{self, Kernel, Lane, Simd};
 
-/// Elements drawn at a time; two buffers of these stay in the first-level cache.
+/// Elements drawn at a time: two such buffers stay in the first-level cache.
 const BATCH: usize = 2048;
 
-/// Up to so many columns rows are drawn whole, what is above the diagonal for nothing: starting and
-/// ending anywhere but at a whole batch of the sampler costs about as much as 200 elements.
-const DRAWN_WHOLE: usize = 384;
+/// Up to this many columns, draw whole rows and discard what is above the diagonal: a partial batch
+/// costs about 200 elements.
+const MAX_WHOLE_ROW: usize = 384;
 
 impl<T: Lane> Reflectors<T> {
     /// The reflectors of the m by n matrix whose entry (i, k) is element `i * n + k` of `source`,
@@ -40,6 +41,8 @@ impl<T: Lane> Reflectors<T> {
             corrections: zeroed(columns)?,
             leads: zeroed(columns)?,
         };
+        // Rows of all panels are drawn together, and each panel has pages of its own.
+        touch(&mut reflectors.v, exec)?;
         reflectors.draw_normals(source, &mut squares, exec)?;
         reflectors.find_norms(&squares, &mut norms, T::from_f64(gain), exec)?;
         drop(squares);
@@ -48,7 +51,8 @@ impl<T: Lane> Reflectors<T> {
         Ok(reflectors)
     }
 
-    /// Normals into the panels; sums of squares by column and row group into `squares`.
+    /// Draws the normals into the panels. `squares` gets, for each group of [`SQUARES_CHAIN`] rows,
+    /// the sums of the columns' squares.
     fn draw_normals(
         &mut self,
         source: &dyn NormalSource<T>,
@@ -56,7 +60,7 @@ impl<T: Lane> Reflectors<T> {
         exec: &Exec<'_>,
     ) -> Result<(), Error> {
         let (rows, n) = (self.rows, self.columns);
-        // Row groups a task: enough that handing it out costs nothing, few enough to be quick.
+        // Row groups in a task: enough that handing it out costs nothing, few enough to be quick.
         let groups = (1usize << 16).div_ceil(SQUARES_CHAIN * n).max(1);
         let height = groups * SQUARES_CHAIN;
         let panels = &self.panels;
@@ -65,7 +69,8 @@ impl<T: Lane> Reflectors<T> {
             .zip(split(&mut self.v, panels.iter().map(|panel| panel.place.len())))
             .map(|(panel, v)| cut_rows(v, panel.width, panel.first, height))
             .collect();
-        // Built as they are handed out; a panel joins when the rows reach its first.
+        // The panels' pieces that a task fills. They are cut when the task is handed out; a panel
+        // takes part from the task that reaches its first row.
         let mut pieces = move |first: usize| -> Vec<&mut [T]> {
             pieces
                 .iter_mut()
@@ -85,9 +90,9 @@ impl<T: Lane> Reflectors<T> {
                 let end = (first + height).min(rows);
                 let mut row = first;
                 while row < end {
-                    // Rows that reach the diagonal are drawn one by one up to it, later ones in
-                    // batches; what does not fit a batch goes in parts.
-                    let one = n > DRAWN_WHOLE && row + 1 < n;
+                    // A row that crosses the diagonal is drawn alone, up to the diagonal. Rows
+                    // below are drawn several in a batch, or in parts where one does not fit.
+                    let one = n > MAX_WHOLE_ROW && row + 1 < n;
                     let batched = if one { 1 } else { (BATCH / n).max(1).min(end - row) };
                     let len = if batched > 1 { batched * n } else { n.min(row + 1) };
                     let mut done = 0;
@@ -112,7 +117,8 @@ impl<T: Lane> Reflectors<T> {
         )
     }
 
-    /// Norms, signs and scale factors, in f64, from the sums of squares.
+    /// Computes, in float64, the columns' norms from the sums of squares, and from them what makes
+    /// reflectors of the columns.
     fn find_norms(
         &mut self,
         squares: &[f64],
@@ -149,7 +155,7 @@ impl<T: Lane> Reflectors<T> {
         )
     }
 
-    /// Normals become reflectors; products of columns by row chunk into `partials`.
+    /// Makes reflectors of the normals. `partials` gets the products of their columns by row chunk.
     fn normalize(&mut self, norms: &Norms, exec: &Exec<'_>) -> Result<(), Error> {
         let panels = &self.panels;
         let pieces = panels
@@ -176,7 +182,7 @@ impl<T: Lane> Reflectors<T> {
         )
     }
 
-    /// The triangles `U` from the products of all row chunks.
+    /// Adds up the products of all row chunks to the triangles `u`.
     fn sum_triangles(&mut self, exec: &Exec<'_>) -> Result<(), Error> {
         let chunks = self.padded.div_ceil(ROW_CHUNK);
         let block = self.block;
@@ -201,17 +207,18 @@ impl<T: Lane> Reflectors<T> {
 /// What turns columns of normals into reflectors.
 #[derive(Debug)]
 struct Norms {
-    /// Factors of the entries below the first.
+    /// What the entries below a column's first are multiplied by.
     factors: Workspace<f64>,
-    /// What they lack of the unrounded ones, in f64.
+    /// What rounding took from the factors, in float64 only.
     corrections: Workspace<f64>,
-    /// First entries.
+    /// The reflectors' first entries.
     leads: Workspace<f64>,
 }
 
-/// Of the reflector `v`, `|v|^2 = 2`, that a vector with this first entry and sum of squares
-/// defines: the factor of the later entries, the first entry, and the sign `D` that makes R's
-/// diagonal positive. A vector of length one (`last`) or norm zero gives the identity.
+/// How to make the reflector `v`, with `|v|^2 = 2`, of a vector with this first entry and sum of
+/// squares: what to multiply the later entries by, the first entry of `v`, and the sign of the
+/// column that makes R's diagonal positive. A vector of length one (`last`) or norm zero gives the
+/// identity.
 pub(super) fn reflect(first: f64, squares: f64, last: bool) -> (f64, f64, f64) {
     let sign = if first < 0.0 { -1.0 } else { 1.0 };
     if last || squares == 0.0 {
@@ -222,12 +229,13 @@ pub(super) fn reflect(first: f64, squares: f64, last: bool) -> (f64, f64, f64) {
     (factor, sign * (norm + first.abs()) * factor, -sign)
 }
 
-/// What `factor`, of [`reflect`], lacks of the unrounded one, and the first entry made with both.
+/// What rounding took from `factor`, which [`reflect`] computed, and the first entry without that
+/// loss.
 ///
-/// In f32 the factor's rounding in f64 is nothing beside that of the entries. In f64 it would be
-/// the larger part of `|v|^2 - 2`, that is of the matrix's distance from orthogonality. Each
-/// quantity carries its rounding error along, as in the sums of T. J. Dekker (Numer. Math. 18
-/// (1971) 224); a step of Newton's for 1/sqrt(q) gives the rest.
+/// For float32 reflectors the loss is far below the rounding of their entries. For float64 ones it
+/// would be the larger part of `|v|^2 - 2`, and so of the matrix's distance from orthogonality.
+/// Each quantity here is a pair of a number and its rounding error, as in the sums of T. J. Dekker
+/// (Numer. Math. 18 (1971) 224); a step of Newton's method for 1/sqrt(q) gives the factor's.
 fn correct(first: f64, squares: f64, factor: f64) -> (f64, f64) {
     let (a, r) = (first.abs(), squares.sqrt());
     let r_low = (-r).mul_add(r, squares) / (2.0 * r);
@@ -244,7 +252,7 @@ fn correct(first: f64, squares: f64, factor: f64) -> (f64, f64) {
     (low, if first < 0.0 { -lead } else { lead })
 }
 
-/// `sums += x^2`, one fused multiply-add each in f64.
+/// `sums += x^2`, each by one fused multiply-add in float64.
 struct AddSquares<'a, T> {
     x: &'a [T],
     sums: &'a mut [f64],
@@ -261,7 +269,7 @@ impl<T: Lane> Kernel for AddSquares<'_, T> {
     }
 }
 
-/// `v *= factors + corrections`, in f64: a rounded product and a fused multiply-add.
+/// `v *= factors + corrections`, in float64: a rounded product, then a fused multiply-add.
 struct Scale<'a, T> {
     v: &'a mut [T],
     factors: &'a [f64],
@@ -291,7 +299,8 @@ fn add_two_sum(sums: &mut [[f64; BLOCK_SIZE]; 2], x: &[f64]) {
     }
 }
 
-/// Entries `column ..` of a row into the panels' pieces, which start at row `first` or later.
+/// Copies `x`, the entries of `row` from `column` on, to the panels' pieces. A piece starts at row
+/// `first`, or at its panel's first row if that comes later.
 fn deposit<T: Copy>(
     x: &[T],
     row: usize,

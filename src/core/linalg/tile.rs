@@ -1,15 +1,16 @@
-//! The micro-kernel: a tile of a matrix product kept in registers.
+//! A tile of a matrix product: the part of it that is kept in registers.
 //!
-//! Every element of the tile is one chain of fused multiply-adds from zero, over `k` in the order
-//! given. The tile's shape and the vector's width decide only which elements are computed
-//! together, so every instruction set gives the same bits.
+//! Every element of the tile is one chain of fused multiply-adds that starts at zero and takes its
+//! terms in a fixed order. The tile's shape and the vector's width decide only which elements are
+//! computed together, so every instruction set gives the same bits.
 //!
-//! Why not a GEMM crate: the stream's bits are frozen, and no crate promises an order of sums.
-//! `gemm` 0.19 and `matrixmultiply` 0.3, called with the definition's 96 and 256 terms (2048 by
-//! 2048, AVX-512, one to three threads), did give the chain's bits, at 180 to 203 GFLOP a second on
-//! two cores of a Zen 4; this tile makes 90 (dot) to 104 (update) on one (`benches/products.rs`). But
-//! of 2048 terms the two make different sums, and 66 entries in 2048 are the chain's: agreement rests
-//! on where each cuts its sums, which may depend on the processor, its caches and the release.
+//! A crate for matrix products cannot be used, for the stream's bits are frozen and no crate
+//! promises an order of sums. `gemm` 0.19 and `matrixmultiply` 0.3 were tried (2048 by 2048,
+//! AVX-512, one to three threads). For sums of 96 and 256 terms, the definition's, both gave the
+//! chain's bits, at 180 to 203 GFLOP a second on two cores of a Zen 4; this tile makes 90 (dot) to
+//! 104 (update) on one (`benches/products.rs`). For sums of 2048 terms they differ from each other,
+//! and only 66 entries in 2048 are the chain's. So agreement depends on where a crate cuts its
+//! sums, and that may change with the processor, its caches and the release.
 
 use std::array::from_fn;
 
@@ -38,8 +39,8 @@ pub(super) fn rank_one<T: Lane, S: Simd, const M: usize, const N: usize>(
     }
 }
 
-/// The products of columns `i .. i + M` of `a` with columns `l ..` of `b`, over all rows,
-/// ascending. Rows of `a` and `b` are `a_width` and `b_width` long; both have equally many.
+/// The products of columns `i .. i + M` of `a` with columns `l ..` of `b`, over all rows in
+/// ascending order. `a` and `b` have as many rows, `a_width` and `b_width` long.
 #[inline(always)]
 pub(super) fn columns_by_columns<T: Lane, S: Simd, const M: usize, const N: usize>(
     simd: S,
@@ -54,8 +55,8 @@ pub(super) fn columns_by_columns<T: Lane, S: Simd, const M: usize, const N: usiz
     acc
 }
 
-/// The products of the first `k` entries of rows `i .. i + M` of `a` with the first `k` rows of
-/// `b`, columns `l ..`, ascending.
+/// The products of the first `k` entries of rows `i .. i + M` of `a` with columns `l ..` of the
+/// first `k` rows of `b`, in ascending order.
 #[inline(always)]
 pub(super) fn rows_by_columns<T: Lane, S: Simd, const M: usize, const N: usize>(
     simd: S,
@@ -72,7 +73,7 @@ pub(super) fn rows_by_columns<T: Lane, S: Simd, const M: usize, const N: usize>(
     acc
 }
 
-/// As [`rows_by_columns`] over entries `from .. to`, descending.
+/// As [`rows_by_columns`] over entries `from .. to`, in descending order.
 #[inline(always)]
 pub(super) fn rows_by_columns_descending<T: Lane, S: Simd, const M: usize, const N: usize>(
     simd: S,

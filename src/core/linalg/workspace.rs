@@ -1,7 +1,8 @@
-//! Memory for what is computed on the way: zeros, on huge pages where there are many.
+//! Memory for intermediate results, zero at first.
 //!
-//! A fresh page costs about as much as computing on it, so large workspace gets pages of its own
-//! and Linux is asked to make them huge; small workspace comes from the heap, whose pages stay.
+//! Getting a fresh page costs about as much as computing what fills it. Large workspace therefore
+//! gets pages of its own, and Linux is asked to make them huge. Small workspace comes from the
+//! heap, which keeps its pages for the next call.
 
 use std::marker::PhantomData;
 use std::mem::size_of;
@@ -12,15 +13,15 @@ use memmap2::MmapMut;
 
 use crate::error::Error;
 
-/// From here on memory comes straight from the system: two huge pages of x86-64.
-const PAGES_FROM: usize = 4 << 20;
+/// The fewest bytes for which memory comes straight from the system: two huge pages of x86-64.
+const MIN_PAGED: usize = 4 << 20;
 
 /// A slice that the computation owns.
 #[derive(Debug)]
 pub(super) enum Workspace<T> {
     /// From the heap.
     Heap(Vec<T>),
-    /// From the system; unused at the end are what a page has left.
+    /// From the system: whole pages, of which so many numbers are used.
     Pages(MmapMut, usize, PhantomData<T>),
 }
 
@@ -34,12 +35,12 @@ pub(super) fn zeroed<T: Pod>(len: usize) -> Result<Workspace<T>, Error> {
     if bytes > isize::MAX as usize {
         return Err(refused);
     }
-    if bytes < PAGES_FROM {
+    if bytes < MIN_PAGED {
         let heap = bytemuck::allocation::try_zeroed_vec(len);
         return heap.map(Workspace::Heap).map_err(|()| refused);
     }
     let pages = MmapMut::map_anon(bytes).map_err(|_| refused)?;
-    // Advice: a refusal only costs time.
+    // Only advice: if it is refused, pages are small and cost more time.
     #[cfg(target_os = "linux")]
     let _ = pages.advise(memmap2::Advice::HugePage);
     Ok(Workspace::Pages(pages, len, PhantomData))
@@ -72,7 +73,7 @@ mod tests {
 
     #[test]
     fn is_zero_and_writable_from_heap_and_pages() {
-        for len in [0, 1, 1000, PAGES_FROM / 8 - 1, PAGES_FROM / 8, PAGES_FROM / 8 + 1] {
+        for len in [0, 1, 1000, MIN_PAGED / 8 - 1, MIN_PAGED / 8, MIN_PAGED / 8 + 1] {
             let mut space = zeroed::<f64>(len).unwrap();
             assert_eq!(space.len(), len);
             assert!(space.iter().all(|&x| x == 0.0));

@@ -6,6 +6,7 @@ use ndarray::{ArrayViewMut1, ArrayViewMutD, Axis};
 
 use crate::block::{Block, Run};
 use crate::error::Error;
+use crate::pages::PAGE;
 use crate::parallel::Exec;
 
 /// Most bytes of the output that a thread fills before it takes the next part: a huge page, so
@@ -14,9 +15,6 @@ const LARGEST_PART: usize = 2 << 20;
 
 /// Parts that each thread gets at least, so that one held up elsewhere does not hold up all.
 const SHARES: usize = 4;
-
-/// Bytes of a page: where parts of memory that begins with one are cut.
-const PAGE: usize = 4096;
 
 /// Elements drawn at once when they do not land side by side.
 const SCRATCH: usize = 4096;

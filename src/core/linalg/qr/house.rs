@@ -1,9 +1,9 @@
 //! Householder's method on one panel: the strip's columns become reflectors.
 //!
 //! The panel is factored in pieces of [`INNER`] columns. Within a piece reflectors are made and
-//! applied one by one, with sums in float64; the columns behind the piece then take its reflectors as
-//! a block. Row chunks, cut at multiples of [`ROW_CHUNK`], are worked on independently and their sums
-//! are added in ascending order, so the number of threads changes no bit.
+//! applied one by one, with sums in float64; the columns behind the piece then take its reflectors
+//! as a block. Row chunks, cut at multiples of [`ROW_CHUNK`], are worked on independently and their
+//! sums are added in ascending order, so the number of threads changes no bit.
 
 use crate::error::Error;
 use crate::linalg::definition::{BLOCK_SIZE, ROW_CHUNK};
@@ -62,8 +62,8 @@ impl<T: Lane> Scratch<T> {
     }
 }
 
-/// Factors panel `c`, which `strip` holds in all rows of the matrix: the reflectors and the signs of
-/// R's diagonal go to `reflectors`. Rows above the panel's first are left alone.
+/// Factors panel `c`, which `strip` holds in all rows of the matrix: the reflectors and the signs
+/// of R's diagonal go to `reflectors`. Rows above the panel's first are left alone.
 ///
 /// # Errors
 /// [`Error::Interrupted`].
@@ -103,8 +103,8 @@ pub(super) fn factor<T: Lane>(
     Ok(())
 }
 
-/// Columns of a panel that are factored one reflector at a time. In what follows `inner` holds them,
-/// with rows of [`INNER`] numbers, and `rows` the whole panel, both from row `first` on.
+/// Columns of a panel that are factored one reflector at a time. In what follows `inner` holds
+/// them, with rows of [`INNER`] numbers, and `rows` the whole panel, both from row `first` on.
 struct Piece {
     /// The place of its first column in the panel.
     from: usize,
@@ -267,7 +267,7 @@ impl Piece {
     }
 }
 
-/// Products of the first column with all, over a chunk.
+/// The products of the first column with all, over one row chunk.
 struct FirstDots<'a, T> {
     rows: &'a [T],
     dots: &'a mut Dots,
@@ -288,15 +288,15 @@ impl<T: Lane> Kernel for FirstDots<'_, T> {
     }
 }
 
-/// Makes column `k` a reflector, applies it to the later ones, and multiplies the next column with
-/// all, over a chunk.
+/// What [`Piece::reflect`] does to one row chunk: makes column `k` a reflector, applies it to the
+/// later columns, and multiplies the next column with all.
 struct Reflect<'a, T> {
     rows: &'a mut [T],
     k: usize,
-    /// The reflector's first entry, where the chunk is the first: it is in row `k`.
+    /// The reflector's first entry, for the first chunk only, where it is in row `k`.
     lead: Option<T>,
     factor: f64,
-    /// Minus the products of the reflector with the columns.
+    /// The products of the reflector with the columns, times -1.
     along: [T; INNER],
     dots: &'a mut Dots,
 }
@@ -326,7 +326,8 @@ impl<T: Lane> Kernel for Reflect<'_, T> {
     }
 }
 
-/// A row below the first: its entry of the reflector, the row reflected, and its part of the sums.
+/// Computes the reflector's entry in a row below the first, reflects the row, and adds its products
+/// to `sums`.
 #[inline(always)]
 fn reflect_row<T: Lane>(
     row: &mut [T; INNER],
@@ -341,7 +342,7 @@ fn reflect_row<T: Lane>(
     add_products(row, next, sums);
 }
 
-/// `row += v * along`, and `v` itself in place `k`.
+/// `row += v * along`; place `k` of the row becomes `v`.
 #[inline(always)]
 fn add_multiple<T: Lane>(row: &mut [T; INNER], k: usize, v: T, along: &[T; INNER]) {
     for l in 0..INNER {
