@@ -4,8 +4,8 @@
 //! and the pool's. Handing out small tasks rather than fixed ranges keeps every thread busy when
 //! another program holds a core: on two cores, one of them held, 2^26 truncated normals took 55 to
 //! 58 ms rather than 70 (medians of two rounds that vary by a third), uniforms 36 rather than 35 to
-//! 42; up to 2^24, and on a quiet machine, no difference stood out from the noise. Which thread runs
-//! which task never changes a result.
+//! 42; up to 2^24, and on a quiet machine, no difference stood out from the noise. Which thread
+//! runs which task never changes a result.
 //!
 //! The pool is rayon's, whose scope lends helpers the caller's data without unsafe code. A scope
 //! ends when every helper has taken its job, also one that is busy with a call of another thread:

@@ -68,11 +68,12 @@ fn magnitude<const MANTISSA: u32, const BIAS: i32>(x: f64) -> u64 {
     let magnitude = x.abs();
     let bits = magnitude.to_bits();
     let dropped = 52 - MANTISSA;
-    // Normal numbers: round the significand, where a carry moves the exponent, then exchange the bias.
+    // Normal numbers: round the significand, where a carry moves the exponent, then exchange the
+    // bias.
     let normal = (bits + ((1 << (dropped - 1)) - 1) + (bits >> dropped & 1)) >> dropped;
     let normal = normal.wrapping_sub(((1023 - BIAS) as u64) << MANTISSA);
-    // Subnormal numbers are multiples of 2^(1 - BIAS - MANTISSA). The float64 addition of 2^52 times
-    // that rounds to such a multiple and leaves it in the low bits.
+    // Subnormal numbers are multiples of 2^(1 - BIAS - MANTISSA). The float64 addition of 2^52
+    // times that rounds to such a multiple and leaves it in the low bits.
     let anchor = ((1023 + 52 + 1 - BIAS - MANTISSA as i32) as u64) << 52;
     let subnormal = (magnitude + f64::from_bits(anchor)).to_bits().wrapping_sub(anchor);
     let smallest_normal = ((1023 + 1 - BIAS) as u64) << 52;

@@ -8,7 +8,8 @@
 //! `numpy.random.SeedSequence(entropy).generate_state(n)`, without `spawn_key`.
 
 const POOL: usize = 4;
-/// First value of the multiplier that input hashes share, and what advances it (`INIT_A`, `MULT_A`).
+/// First value of the multiplier that input hashes share, and what advances it (`INIT_A`,
+/// `MULT_A`).
 const HASH_IN: (u32, u32) = (0x43b0_d7e5, 0x931e_8875);
 /// The same for output hashes (`INIT_B`, `MULT_B`).
 const HASH_OUT: (u32, u32) = (0x8b51_f9dd, 0x58f3_8ded);

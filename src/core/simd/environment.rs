@@ -122,7 +122,8 @@ pub(crate) mod hostile {
         (register::read() ^ register::standard()) & MASK
     }
 
-    /// Calls `f` in these modes. It computes nothing by itself: Rust takes the defaults for granted.
+    /// Calls `f` in these modes. It computes nothing by itself: Rust takes the defaults for
+    /// granted.
     pub(crate) fn within<T>(mode: u64, f: impl FnOnce() -> T) -> T {
         let before = register::read();
         register::write(register::standard() | mode);

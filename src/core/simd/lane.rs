@@ -7,7 +7,8 @@ use super::slices::lend;
 
 /// float32 or float64: what values and matrices are computed in.
 ///
-/// Every operation rounds once, to nearest even; [`Lane::fused`] and [`Lane::mul_add_to`] are fused.
+/// Every operation rounds once, to nearest even; [`Lane::fused`] and [`Lane::mul_add_to`] are
+/// fused.
 pub(crate) trait Lane:
     Copy
     + Send
