@@ -1,8 +1,8 @@
 //! Which elements of a tensor a call asks for.
 //!
-//! A tensor's elements are numbered in C order of its *global* shape. A block is a rectangular
-//! selection of them, one arithmetic progression an axis, itself enumerated in C order: position
-//! `p` of the block is what lands at flat position `p` of the output.
+//! A tensor's elements are numbered in C order of its *global* shape. A block selects some of them:
+//! along each axis the coordinates of an arithmetic progression. Its own elements are numbered in C
+//! order, too: element `p` of the block goes to flat position `p` of the output.
 
 use crate::error::Error;
 
@@ -11,7 +11,8 @@ use crate::error::Error;
 pub struct Axis {
     /// First coordinate.
     pub start: usize,
-    /// Distance from one coordinate to the next; may be negative, never 0.
+    /// Distance from one coordinate to the next. It may be negative, and is 0 only where `len` is
+    /// 0.
     pub step: isize,
     /// How many.
     pub len: usize,
@@ -60,7 +61,7 @@ impl Block {
             ));
         }
         let size = |lens: &mut dyn Iterator<Item = usize>| {
-            // Zero-sized axes are left out: NumPy, too, refuses (0, 2**62, 2**62).
+            // Axes of length 0 are left out, so that (0, 2**62, 2**62) is refused, as by NumPy.
             lens.filter(|&len| len != 0).try_fold(1usize, |product, len| product.checked_mul(len))
         };
         if size(&mut shape.iter().copied()).is_none_or(|size| size > isize::MAX as usize) {
@@ -114,8 +115,8 @@ impl Block {
             .all(|(axis, &extent)| axis.len == extent && (axis.step == 1 || extent == 1))
     }
 
-    /// The longest runs that cover positions `positions` of the block, in order, each with the
-    /// position of its first element.
+    /// The longest runs that together are the elements at `positions` of the block, in order. Each
+    /// comes with the position of its first element.
     pub fn runs(&self, positions: std::ops::Range<usize>) -> impl Iterator<Item = (usize, Run)> {
         debug_assert!(positions.end <= self.len);
         // Trailing axes that are taken whole join the run of the axis before them.
@@ -129,8 +130,8 @@ impl Block {
             width *= extent;
             tail -= 1;
         }
-        // The axis before the tail extends the run: contiguously when its step is 1, and as the
-        // progression itself when the tail is a single element.
+        // The axis before the tail makes the run longer: if its step is 1, tails follow each other
+        // without a gap; if a tail is a single element, the run is the axis' own progression.
         let (run_len, step, outer, base) = match tail.checked_sub(1).map(|i| (i, self.axes[i])) {
             Some((inner, axis)) if axis.step == 1 => {
                 (width * axis.len, 1, inner, (axis.start * width) as u64)

@@ -1,11 +1,11 @@
 //! Everything that can go wrong in the core, as values.
 //!
-//! The bindings turn each variant into one Python exception; nothing here knows Python.
+//! The bindings turn each variant into one Python exception.
 
 use std::fmt;
 
-/// Why a call was refused or stopped. Nothing was written to the output unless
-/// the variant is [`Error::Interrupted`], where its contents are undefined.
+/// Why a call was refused or stopped. After [`Error::Interrupted`] the contents of the output are
+/// undefined; after all others they are what they were.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Error {
     /// An argument has a value outside what the call accepts.
@@ -17,7 +17,7 @@ pub enum Error {
         /// What was received, printed.
         received: String,
     },
-    /// A number that does not fit the type that has to hold it.
+    /// A number too large for the type that has to hold it.
     Overflow {
         /// The argument's name as the caller knows it.
         argument: &'static str,
@@ -26,7 +26,7 @@ pub enum Error {
         /// What was received, printed.
         received: String,
     },
-    /// A position that does not exist along an axis or in a shape.
+    /// A position outside an axis or a shape.
     Index {
         /// The argument's name as the caller knows it.
         argument: &'static str,
@@ -47,7 +47,7 @@ pub enum Error {
         /// What the system said.
         reason: String,
     },
-    /// The caller asked to stop; the output's contents are undefined.
+    /// The caller asked to stop.
     Interrupted,
 }
 

@@ -1,16 +1,15 @@
 //! How a call uses the machine: the threads it may use and how it is asked to stop.
 //!
-//! Work is a list of independent tasks handed out in order, one at a time, to the calling thread
-//! and the pool's. Handing out small tasks rather than fixed ranges keeps every thread busy when
-//! another program holds a core: on two cores, one of them held, 2^26 truncated normals took 55 to
-//! 58 ms rather than 70 (medians of two rounds that vary by a third), uniforms 36 rather than 35 to
-//! 42; up to 2^24, and on a quiet machine, no difference stood out from the noise. Which thread
-//! runs which task never changes a result.
+//! Work is a list of independent tasks. They are handed out in order, one at a time, to the calling
+//! thread and the pool's. Small tasks, rather than a fixed range for each thread, keep all busy
+//! when another program holds a core: on two cores, one of them held, 2^26 truncated normals took
+//! 55 to 58 ms rather than 70 (medians of two rounds that vary by a third), uniforms 36 rather than
+//! 35 to 42; up to 2^24, and on a quiet machine, no difference stood out from the noise. Which
+//! thread runs which task never changes a result.
 //!
-//! The pool is rayon's, whose scope lends helpers the caller's data without unsafe code. A scope
-//! ends when every helper has taken its job, also one that is busy with a call of another thread:
-//! such a helper looks between two tasks whether calls wait for no more than that, and lets them go
-//! without it. So a call, and what is to stop it, waits for one task of others at most.
+//! The pool is rayon's, whose scope lends helpers the caller's data without unsafe code. rayon's
+//! scope ends only when every helper has taken its job. A helper busy with another call checks
+//! between tasks and yields, so a call waits for at most one foreign task.
 
 use std::cell::Cell;
 use std::num::NonZero;
@@ -20,12 +19,12 @@ use std::sync::{Mutex, PoisonError};
 use crate::error::Error;
 use crate::simd;
 
-/// Threads that wait, parked, for work. Dropping it ends them.
+/// Threads that sleep until there is work. They end when the pool is dropped.
 #[derive(Debug)]
 pub struct Pool {
     threads: NonZero<usize>,
     helpers: Option<rayon::ThreadPool>,
-    /// How many calls have no task left to start and wait for every helper to pass by.
+    /// How many calls have started their last task and wait for every helper to take its job.
     waiting: AtomicUsize,
 }
 
@@ -57,8 +56,8 @@ impl Pool {
     }
 }
 
-/// The means a call has: a pool, or none for the calling thread alone, and a question to ask now
-/// and then whether to go on.
+/// What a call may use: a pool, or only the calling thread, and a function that says whether it is
+/// to stop.
 #[derive(Clone, Copy)]
 pub struct Exec<'a> {
     pool: Option<&'a Pool>,
@@ -66,8 +65,8 @@ pub struct Exec<'a> {
 }
 
 impl<'a> Exec<'a> {
-    /// Uses `pool`'s threads, or only the calling one, and asks `stop` between two tasks, on the
-    /// calling thread only, whether the call is to be given up.
+    /// Uses `pool`'s threads, or only the calling one. The calling thread asks `stop` between two
+    /// tasks whether the call is to be given up.
     pub fn new(pool: Option<&'a Pool>, stop: &'a dyn Fn() -> bool) -> Self {
         Self { pool, stop }
     }
@@ -84,7 +83,7 @@ impl<'a> Exec<'a> {
 
     /// Runs `work` once on every task, on all threads, and returns when the last one is done.
     /// Tasks start in order. Every thread makes its own scratch with `scratch` and keeps it from
-    /// task to task. The floating-point environment is the default one inside.
+    /// task to task. Floating-point modes are the default ones inside `work`.
     ///
     /// # Errors
     /// [`Error::Interrupted`] if told to stop, or the first error that `work` returned; tasks not
@@ -130,10 +129,10 @@ impl<'a> Exec<'a> {
                 };
                 let mut waiting = None;
                 helpers.in_place_scope(|scope| {
-                    // One job for each helper, in a queue of its own.
+                    // Every helper gets one job, in a queue of its own.
                     scope.spawn_broadcast(|_, _| {
-                        // Taken up between two tasks of another call: that one goes first. The
-                        // caller is at work or done, and needs nobody.
+                        // A helper that yielded between two tasks of another call goes back to
+                        // that one. The caller does all the tasks that nobody else takes.
                         if let Some(_busy) = Busy::unless_already() {
                             drain(&make_way);
                         }
@@ -158,7 +157,7 @@ struct Busy;
 
 impl Busy {
     fn unless_already() -> Option<Self> {
-        // Made, and so dropped, only if the thread was not busy.
+        // `then` makes the value, whose drop resets the mark, only if the thread was not busy.
         (!BUSY.replace(true)).then(|| Self)
     }
 }

@@ -1,19 +1,19 @@
 //! Fans: how many units a weight tensor connects on each side.
 //!
-//! The rules are those of Keras 3.15 (`keras/src/initializers/random_initializers.py`,
-//! `compute_fans`), which every variance-scaling initializer divides by. Pure arithmetic on the
-//! *global* shape: a block of a tensor has the fans of the whole.
+//! The rules are those of Keras 3.15 (`compute_fans` in
+//! `keras/src/initializers/random_initializers.py`). Every variance-scaling initializer divides by
+//! a fan. Fans depend on the *global* shape: a block of a tensor has those of the whole.
 
 use crate::error::Error;
 
 /// The fans `(fan_in, fan_out)` of a weight tensor.
 ///
 /// Where both `input_axes` and `output_axes` are given, each fan is the product of the shape over
-/// its axes (negative axes count from the end, repeated ones count again, none make 1). Where
-/// either is missing, the other is ignored, as Keras does, and the rank decides: 1 and 1 for a
-/// scalar, the length twice for a vector, `(rows, columns)` for a matrix, and for anything of
-/// higher rank a convolution kernel `(..., input channels, output channels)`, both fans
-/// multiplied by the size of the receptive field before them.
+/// its axes. Negative axes count from the end, an axis given twice counts twice, and the product
+/// over no axes is 1. Where either is missing, the other is ignored, as Keras does, and the rank
+/// decides: both are 1 for a scalar and the length for a vector, and they are `(rows, columns)` for
+/// a matrix. Anything of higher rank is a convolution kernel `(..., input channels, output
+/// channels)`, whose channels are multiplied by the size of the receptive field before them.
 ///
 /// The products are exact up to `2**128` and then rounded once to a double.
 ///
@@ -58,11 +58,11 @@ fn product_over(shape: &[usize], argument: &'static str, axes: &[isize]) -> Resu
     Ok(product(dimensions.into_iter()))
 }
 
-/// The product, rounded once while it fits 128 bits: dividing by it then equals Python's division
-/// of a float by the exact integer.
+/// The product. Up to 128 bits it is exact and rounded once, so that a division by it equals
+/// Python's division of a float by the integer.
 fn product(dimensions: impl Iterator<Item = usize> + Clone) -> f64 {
     if dimensions.clone().any(|len| len == 0) {
-        return 0.0; // An infinity times 0 would not be.
+        return 0.0; // The others may multiply to infinity, and 0 times that is NaN.
     }
     let exact = dimensions.clone().try_fold(1u128, |all, len| all.checked_mul(len as u128));
     exact.map_or_else(|| dimensions.map(|len| len as f64).product(), |exact| exact as f64)

@@ -1,8 +1,9 @@
 //! The variance-scaling family: He, Glorot, LeCun and their relatives.
 //!
-//! The variance of a weight is `scale / n`, n being a count of the connections that the weight
-//! shares a unit with (He et al. 2015, arXiv:1502.01852; Glorot and Bengio 2010). All arithmetic
-//! is in f64 and in Keras' order, so that the exact streams get the parameters Keras passes on.
+//! The variance of a weight is `scale / n`, where n counts the connections of the weight's unit (He
+//! et al. 2015, arXiv:1502.01852; Glorot and Bengio 2010). All arithmetic is in float64 and in
+//! Keras' order, so that streams which repeat a reference get the very parameters that Keras
+//! computes.
 
 use crate::dist::Distribution;
 use crate::error::{Error, shown};
@@ -33,8 +34,8 @@ pub enum Law {
     Uniform,
 }
 
-/// The distribution whose variance is `scale` over the number of connections, at least 1, that
-/// `mode` takes from `fans`, which is (fan_in, fan_out).
+/// The distribution whose variance is `scale` divided by the number of connections, which `mode`
+/// takes from `fans`, (fan_in, fan_out), and which counts as 1 where it is less.
 ///
 /// # Errors
 /// [`Error::Value`] if `scale` is not finite or not > 0.

@@ -104,8 +104,8 @@ impl<T: Lane> Former<T> {
         Ok(Self { cut, scratches })
     }
 
-    /// Writes the result, `reflectors.rows` by `reflectors.columns`, to `out`, each number, once
-    /// scaled, through `finish`.
+    /// Writes the result, `reflectors.rows` by `reflectors.columns`, to `out`. `finish` makes an
+    /// element of each scaled number.
     ///
     /// # Errors
     /// [`Error::Interrupted`].

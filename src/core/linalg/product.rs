@@ -2,8 +2,8 @@
 //! definition fixes.
 //!
 //! Matrices are row-major slices with a row length. They are padded with zeros, which change no
-//! bit, to widths that are multiples of [`WIDTH_MULTIPLE`] and heights that are multiples of
-//! [`HEIGHT_MULTIPLE`], so that kernels work on whole tiles alone.
+//! bit, to widths that are multiples of [`WIDTH_MULTIPLE`](super::definition::WIDTH_MULTIPLE) and
+//! heights that are multiples of [`HEIGHT_MULTIPLE`], so that kernels work on whole tiles alone.
 
 use std::ops::Range;
 
@@ -58,7 +58,7 @@ pub struct Dot<'a, T> {
     pub c_width: usize,
     /// Columns of `v` to take, and rows of `w` to write; a multiple of [`HEIGHT_MULTIPLE`].
     pub height: usize,
-    /// Columns of `c` to take, and of `w` to write; bounds are multiples of [`WIDTH_MULTIPLE`].
+    /// Columns of `c` to take, and of `w` to write; bounds are multiples of `WIDTH_MULTIPLE`.
     pub columns: Range<usize>,
     /// Whether only entries above the diagonal are wanted.
     pub upper: bool,
@@ -128,7 +128,7 @@ pub(super) struct Solve<'a, T> {
     pub(super) y: &'a mut [T],
     /// Rows, a multiple of [`HEIGHT_MULTIPLE`].
     pub(super) height: usize,
-    /// Columns, a multiple of [`WIDTH_MULTIPLE`].
+    /// Columns, a multiple of `WIDTH_MULTIPLE`.
     pub(super) width: usize,
     /// Whether `y` is zero below its diagonal. It then stays so, and those zeros are left out.
     pub(super) upper: bool,
@@ -230,7 +230,7 @@ pub struct Update<'a, T> {
     pub c_width: usize,
     /// Columns of V, and rows of Y, to take.
     pub depth: usize,
-    /// Columns of `c` to update, and of `y` to take; bounds are multiples of [`WIDTH_MULTIPLE`].
+    /// Columns of `c` to update, and of `y` to take; bounds are multiples of `WIDTH_MULTIPLE`.
     pub columns: Range<usize>,
     /// Whether `y` is zero below its diagonal. Those zeros are then left out.
     pub upper: bool,

@@ -1,4 +1,4 @@
-//! Bit generators: one published algorithm a file.
+//! Bit generators, one published algorithm in a file.
 
 pub mod pcg64;
 pub mod philox;

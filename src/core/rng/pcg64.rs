@@ -5,9 +5,9 @@
 //! algorithms for random number generation", HMC-CS-2014-0905; jumps after F. B. Brown, "Random
 //! number generation with arbitrary strides", Trans. Am. Nucl. Soc. 71 (1994) 202.
 //!
-//! A draw is 64 bits and one step; the state is stepped first. Any number of steps, backwards
-//! too (the period is 2^128), is a jump of at most 128 squarings. Promises the numbers and the
-//! state of `numpy.random.PCG64`.
+//! A draw steps the state and puts out 64 bits of it. Any number of steps can be done at once, with
+//! at most 128 squarings; so can steps backwards, for the period is 2^128. Promises the numbers and
+//! the state of `numpy.random.PCG64`.
 
 use super::seed_sequence::SeedSequence;
 use crate::simd::{self, Kernel, Simd};
@@ -22,7 +22,7 @@ pub struct Pcg64 {
     increment: u128,
 }
 
-/// A step, or any number of steps at once: `state * multiplier + addend`.
+/// Some number of steps at once: `state * multiplier + addend`.
 #[derive(Clone, Copy, Debug)]
 struct Step {
     multiplier: u128,
@@ -44,7 +44,7 @@ impl Step {
     }
 }
 
-/// What a state puts out.
+/// The draw that a state gives.
 #[inline(always)]
 fn output(high: u64, low: u64) -> u64 {
     (high ^ low).rotate_right((high >> 58) as u32)
@@ -84,7 +84,7 @@ impl Pcg64 {
         steps
     }
 
-    /// Skips `count` draws; a negative number of them as its two's complement.
+    /// Skips `count` draws. The two's complement of a number goes back by as many.
     pub fn advance(&mut self, count: u128) {
         self.state = self.steps(count).apply(self.state);
     }
@@ -103,8 +103,8 @@ impl Pcg64 {
     }
 }
 
-/// [`Pcg64`] many draws at a time: lane `i` holds the state of draw `i` and steps [`LANES`] draws
-/// at once, which hides the multiplication's latency and lets vectors do it.
+/// [`Pcg64`], many draws at a time. Lane `i` holds the state of draw `i` and makes [`LANES`] steps
+/// at once. Lanes do not wait for each other's multiplications, and vectors can work on several.
 #[derive(Clone, Debug)]
 pub struct Pcg64Lanes {
     low: [u64; LANES],
@@ -141,9 +141,9 @@ impl Pcg64Lanes {
             *draw = output(self.high[i], self.low[i]);
         }
         if S::LANES >= 8 {
-            // The wide product from four products of halves, which vectors have. The addend goes
-            // in among them, where there is room: no sum exceeds 64 bits, so none has to be
-            // compared for a carry.
+            // Vectors have products of 32 bits, so the wide product is made of four of these. The
+            // addend is added to the parts of the product before they are put together: there no
+            // sum exceeds 64 bits, and no carry has to be found.
             let (a, b) = (self.steps.multiplier as u64, (self.steps.multiplier >> 64) as u64);
             let (c, d) = (self.steps.addend as u64, (self.steps.addend >> 64) as u64);
             let (a0, a1, c0, c1) = (a & HALF, a >> 32, c & HALF, c >> 32);

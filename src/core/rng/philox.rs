@@ -19,7 +19,7 @@ const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 /// Rounds of the standard variant.
 const ROUNDS: usize = 10;
 
-/// The four words of the block numbered `counter` under `key`, word 0 the lowest in both.
+/// The four words of the block numbered `counter` under `key`. Word 0 is the lowest of each.
 pub fn block(key: [u32; 2], counter: [u32; 4]) -> [u32; 4] {
     let (mut key, mut x) = (key, counter);
     for round in 0..ROUNDS {
@@ -99,9 +99,9 @@ impl TryRng for Philox4x32 {
 
 /// Blocks whose counters differ in word 0 only, several vectors of them at a time.
 ///
-/// Each 64-bit lane works on one block. A word lives in the low half of its lane; the high half
-/// holds whatever the last product left there, because the multiplication ignores it. The first
-/// three rounds share what does not depend on counter word 0.
+/// Each 64-bit lane works on one block, and each word has a lane's low half. The high half keeps
+/// what the last product left there, for the next multiplication ignores it. What the first three
+/// rounds compute from the other counter words is the same for all blocks and is computed once.
 #[derive(Clone, Copy)]
 pub(crate) struct Blocks<S: Simd> {
     simd: S,
@@ -155,8 +155,9 @@ impl<S: Simd> Blocks<S> {
         }
     }
 
-    /// The first products for the blocks from number `first` on, in [`Simd::block_numbers`] order;
-    /// `first` and all that follow must stay below 2^32 to be meaningful.
+    /// What [`Blocks::words`] takes to begin at block number `first`: the products of the first
+    /// round, in the order of [`Simd::block_numbers`]. The numbers of all blocks must be below
+    /// 2^32.
     #[inline(always)]
     pub(crate) fn start(&self, first: u32) -> S::U64 {
         let simd = self.simd;
@@ -164,14 +165,14 @@ impl<S: Simd> Blocks<S> {
         simd.mul_low_u64(numbers, self.multiplier[0])
     }
 
-    /// The words of `U` vectors of blocks, those with the first products `first` and the following,
-    /// and the first products of the next vector. Of each block, its even words and its odd words:
-    /// 0 and 2, 1 and 3, the lower number in the low half of the lane.
+    /// The words of `U` vectors of blocks, and the first products of the vector after them. `first`
+    /// are the first products of the first vector. Each vector gives two of words: 0 and 2 of its
+    /// blocks, then 1 and 3; a lane has the word with the lower number in its low half.
     #[inline(always)]
     pub(crate) fn words<const U: usize>(&self, first: S::U64) -> ([[S::U64; 2]; U], S::U64) {
         let simd = self.simd;
         let [m0, m1] = self.multiplier;
-        // As many blocks on, products are larger by as many multipliers.
+        // A vector later, numbers are larger by its blocks, and products by as many multipliers.
         let step = simd.splat_u64(u64::from(MULTIPLIER[0]) * (S::LANES / 2) as u64);
         let mut first = first;
         let mut x = [[first; 4]; U];

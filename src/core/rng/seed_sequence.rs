@@ -4,9 +4,10 @@
 //! equal in 1.17 to 2.4): every word is hashed into a pool of four, every pool word is mixed into
 //! every other, and output words are hashes of the pool in rotation.
 //!
-//! Consumes 32-bit words, least significant first. Promises the words of
+//! Consumes 32-bit words, the least significant first. Promises the words of
 //! `numpy.random.SeedSequence(entropy).generate_state(n)`, without `spawn_key`.
 
+/// Words of the pool (`DEFAULT_POOL_SIZE`).
 const POOL: usize = 4;
 /// First value of the multiplier that input hashes share, and what advances it (`INIT_A`,
 /// `MULT_A`).

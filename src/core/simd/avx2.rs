@@ -124,7 +124,7 @@ impl Simd for Avx2 {
         let to = &mut to[..2 * Self::LANES];
         // SAFETY: `to` has the 16 elements that are written; alignment is not needed.
         unsafe {
-            // Packing works within 128 bits: put the four quarters in order.
+            // Packing works within 128 bits: the four quarters have to be put in order.
             let both = _mm256_permute4x64_epi64::<0b11_01_10_00>(_mm256_packus_epi32(a, b));
             _mm256_storeu_si256(to.as_mut_ptr().cast(), both);
         }
@@ -156,7 +156,7 @@ impl Simd for Avx2 {
         table: &[[u64; 2]; ROWS],
     ) -> (__m256i, __m256i) {
         let numbers = &numbers[..Self::LANES / 2];
-        // Whole rows are loaded and transposed: half the loads of a gather.
+        // Whole rows are loaded, then transposed: that takes half as many loads as a gather.
         let row = |i: usize| {
             let row = &table[numbers[i] as usize % ROWS];
             // SAFETY: a row has the 16 bytes that are read; alignment is not needed.
@@ -198,7 +198,7 @@ impl Simd for Avx2 {
     }
 }
 
-/// For every mask of four lanes, the halves of those set, in order.
+/// For every mask of four lanes the numbers, in order, of the 32-bit halves of the lanes set.
 static FRONT: [[u32; 8]; 16] = {
     let mut front = [[0; 8]; 16];
     let mut mask = 0;

@@ -35,13 +35,13 @@ pub(super) fn run<K: Kernel>(simd: Avx512, kernel: K) -> K::Output {
     unsafe { enabled(simd, kernel) }
 }
 
-/// Statements without an instruction that depend on all of four registers:
-/// [`Simd::in_step_f64`].
+/// [`Simd::in_step_f64`]: for every four vectors an assembly statement that contains no instruction
+/// but, as the compiler sees it, needs and changes all four.
 #[target_feature(enable = "avx512f")]
 #[inline]
 fn in_step<const N: usize>(mut values: [__m512d; N]) -> [__m512d; N] {
     for four in values.as_chunks_mut::<4>().0 {
-        // SAFETY: a comment in the assembly, which touches nothing.
+        // SAFETY: the assembly is a comment.
         unsafe {
             asm!(
                 "/* {} {} {} {} */",
@@ -203,7 +203,7 @@ impl Simd for Avx512 {
         table: &[[u64; 2]; ROWS],
     ) -> (__m512i, __m512i) {
         let numbers = &numbers[..Self::LANES / 2];
-        // Whole rows are loaded and transposed: half the loads of a gather.
+        // Whole rows are loaded, then transposed: that takes half as many loads as a gather.
         let row = |i: usize| {
             let row = &table[numbers[i] as usize % ROWS];
             // SAFETY: a row has the 16 bytes that are read; alignment is not needed.

@@ -1,7 +1,7 @@
 //! The processor's floating-point modes, held at the IEEE defaults while kernels run.
 //!
-//! Libraries in the same process may flush denormals to zero or change the rounding direction in
-//! the calling thread or in ours; neither may change a bit of a result.
+//! Other libraries in the process may flush denormals to zero or change the rounding direction, in
+//! the calling thread or in ours. Results must have the same bits all the same.
 
 /// While alive, this thread rounds to nearest even and keeps denormals; dropping it restores the
 /// modes found.
@@ -85,7 +85,7 @@ impl Drop for FloatEnvironment {
 
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 impl FloatEnvironment {
-    /// Nothing to set: the modes of this processor cannot be changed from here.
+    /// Does nothing: there is no code here for this processor's modes.
     pub fn standard() -> Self {
         Self {}
     }

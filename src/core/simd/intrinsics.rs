@@ -1,6 +1,6 @@
-//! What the files of instruction sets have in common: methods that are one intrinsic each.
+//! Macros for what the files of instruction sets have in common: methods of one intrinsic each.
 
-/// Methods that are one expression of intrinsics.
+/// Methods that are one expression of intrinsics, without access to memory.
 macro_rules! intrinsics {
     ($($name:ident($($arg:ident: $t:ident),*) -> $r:ident => $value:expr;)*) => {$(
         #[inline(always)]
@@ -41,7 +41,7 @@ macro_rules! loads_and_stores {
     )*};
 }
 
-/// Shifts of all lanes by a constant, as x86 has them: by the low lane of a vector.
+/// Shifts of all lanes by a constant. x86 takes the count from the low lane of a vector.
 #[cfg(target_arch = "x86_64")]
 macro_rules! x86_shifts {
     ($($name:ident($t:ident) => $intrinsic:ident;)*) => {$(

@@ -1,13 +1,13 @@
-//! Vectors of numbers, one implementation an instruction set.
+//! Vectors of numbers, with one implementation for each instruction set.
 //!
-//! An algorithm is written once, as a [`Kernel`] over the trait [`Simd`]; [`run`] executes it with
+//! An algorithm is written once, as a [`Kernel`] over the trait [`Simd`]. [`run`] executes it with
 //! the best instruction set that the machine has and the user allows. A value of an instruction
 //! set's type is a proof that the processor has it, so the operations are safe to call, and all
-//! unsafe code of the kernels lives in this folder.
+//! unsafe code of the kernels is in this folder.
 //!
-//! Every operation is exact or rounds once to nearest even as IEEE 754 prescribes, lane by lane,
-//! so a kernel gives the same bits on every instruction set. Only [`Simd::mul_add_f32`] and
-//! [`Simd::mul_add_f64`] fuse.
+//! Every operation is exact or rounds once, to nearest even, as IEEE 754 prescribes, so a kernel
+//! gives the same bits on every instruction set. [`Simd::mul_add_f32`] and [`Simd::mul_add_f64`]
+//! are the only ones that fuse.
 
 use std::sync::OnceLock;
 
@@ -83,11 +83,11 @@ impl Isa {
 
 static SELECTED: OnceLock<Isa> = OnceLock::new();
 
-/// Fixes the instruction set for the life of the process: `name`, or the best one if `None`.
+/// Chooses the instruction set `name`, or the best one if `None`, and returns the one in use: the
+/// first successful call decides for the life of the process.
 ///
 /// # Errors
-/// [`Error::Value`] that lists what is available, if `name` is not; the selection of the first
-/// successful call stays.
+/// [`Error::Value`] that lists what is available, if `name` is not.
 pub fn select(name: Option<&str>) -> Result<Isa, Error> {
     let available = Isa::available();
     let isa = match name {

@@ -28,7 +28,8 @@ pub(super) fn run<K: Kernel>(simd: Neon, kernel: K) -> K::Output {
     unsafe { enabled(simd, kernel) }
 }
 
-/// Shifts of all lanes by a constant, which becomes the instruction's; to the right if negative.
+/// Shifts of all lanes by a constant, to the right where the count is negative. The compiler puts
+/// the count into the instruction.
 macro_rules! shifts {
     ($($name:ident($t:ident) => $intrinsic:ident by $splat:ident($count:expr);)*) => {$(
         #[inline(always)]
@@ -53,7 +54,7 @@ impl Simd for Neon {
         mul_f32(a: F32, b: F32) -> F32 => vmulq_f32(a, b);
         div_f32(a: F32, b: F32) -> F32 => vdivq_f32(a, b);
         sqrt_f32(a: F32) -> F32 => vsqrtq_f32(a);
-        // FMIN and FMAX order zeros by their sign, which the other instruction sets do not.
+        // Not FMIN and FMAX: these order zeros by their sign, unlike the other instruction sets.
         min_f32(a: F32, b: F32) -> F32 => vbslq_f32(vcltq_f32(a, b), a, b);
         max_f32(a: F32, b: F32) -> F32 => vbslq_f32(vcgtq_f32(a, b), a, b);
         bits_f32(a: F32) -> U32 => vreinterpretq_u32_f32(a);
@@ -84,7 +85,7 @@ impl Simd for Neon {
         select_lt_i32(a: U32, b: U32, x: U32, y: U32) -> U32
             => vbslq_u32(vcltq_s32(vreinterpretq_s32_u32(a), vreinterpretq_s32_u32(b)), x, y);
         f32_to_f16_bits(a: F32) -> U32 => {
-            // The intrinsic came to stable Rust after the oldest compiler that builds this.
+            // The oldest compiler that builds this does not have the intrinsic yet.
             let bits: uint16x4_t;
             asm!(
                 "fcvtn {bits:v}.4h, {a:v}.4s",
@@ -175,7 +176,7 @@ impl Simd for Neon {
     }
     #[inline(always)]
     fn compress_f64(self, a: float64x2_t, mask: u32) -> float64x2_t {
-        // Only the upper lane alone has to move.
+        // A lane has to move only where the upper one alone is kept.
         // SAFETY: as for the other intrinsics.
         if mask & 3 == 2 { unsafe { vdupq_laneq_f64::<1>(a) } } else { a }
     }

@@ -1,4 +1,4 @@
-//! What an instruction set can do, and what an algorithm has to be to run on any.
+//! The operations of an instruction set, and the algorithms that are written in them.
 
 use std::mem::MaybeUninit;
 
@@ -6,8 +6,8 @@ use super::slices::lend;
 
 /// An algorithm written for any instruction set.
 ///
-/// `run` and all it calls must be `#[inline(always)]` and free of closures that hold vector
-/// operations: only then does it become one function compiled for the instruction set.
+/// `run` and all it calls must be `#[inline(always)]`, and closures must not hold vector
+/// operations. Otherwise a part is compiled without the instruction set and is many times slower.
 pub trait Kernel {
     /// What the algorithm returns.
     type Output;
@@ -20,13 +20,13 @@ pub(super) const MAX_LANES: usize = 16;
 
 /// The operations of an instruction set.
 ///
-/// A vector of 32-bit lanes has [`Simd::LANES`] of them, one of 64-bit lanes half as many. Where
-/// lanes move, "128 bits" are the 4 (2) lanes of a group that x86 shuffles within.
+/// A vector of 32-bit lanes has [`Simd::LANES`] of them, one of 64-bit lanes half as many. A vector
+/// consists of groups of 128 bits, 4 or 2 lanes, within which x86 moves lanes.
 #[expect(clippy::wrong_self_convention, reason = "`self` is the proof that the machine has it")]
 pub trait Simd: Copy + Send + Sync + 'static {
     /// 32-bit lanes of a vector; a multiple of 4.
     const LANES: usize;
-    /// Registers that algorithms may count on: how many vectors are best kept in flight.
+    /// How many vectors are best worked on at a time, given the registers.
     const UNROLL: usize;
     /// Vector of f32.
     type F32: Copy;
@@ -84,19 +84,19 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn shr_u32<const N: u32>(self, a: Self::U32) -> Self::U32;
     /// `if a < b { x } else { y }`, comparing as signed.
     fn select_lt_i32(self, a: Self::U32, b: Self::U32, x: Self::U32, y: Self::U32) -> Self::U32;
-    /// Of each 128 bits `a0 b0 a1 b1` of all groups, then `a2 b2 a3 b3`.
+    /// Two vectors: of every group `a0 b0 a1 b1`, and of every group `a2 b2 a3 b3`.
     fn interleave_f32(self, a: Self::F32, b: Self::F32) -> (Self::F32, Self::F32);
     /// Writes the low 16 bits of `a`'s lanes, then of `b`'s, to the first `2 * LANES` of `to`.
     /// The upper bits must be 0.
     fn store_u16(self, a: Self::U32, b: Self::U32, to: &mut [MaybeUninit<u16>]);
-    /// [`Simd::store_u16`] of the upper 16 bits.
+    /// Writes the upper 16 bits of `a`'s lanes, then of `b`'s, as [`Simd::store_u16`] does.
     #[inline(always)]
     fn store_high_u16(self, a: Self::U32, b: Self::U32, to: &mut [MaybeUninit<u16>]) {
         self.store_u16(self.shr_u32::<16>(a), self.shr_u32::<16>(b), to);
     }
-    /// [`Simd::store_u16`] of the low 8 bits.
+    /// Writes the low 8 bits of `a`'s lanes, then of `b`'s. The upper bits must be 0.
     fn store_u8(self, a: Self::U32, b: Self::U32, to: &mut [MaybeUninit<u8>]);
-    /// Finite f32 to float16's bits, rounded to nearest even; the results must be finite.
+    /// The bits of float16s, rounded to nearest even. Lanes and results must be finite.
     fn f32_to_f16_bits(self, a: Self::F32) -> Self::U32;
 
     /// Every lane `x`.
@@ -120,16 +120,16 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn shl_u64<const N: u32>(self, a: Self::U64) -> Self::U64;
     /// `a >> N`, zeros in.
     fn shr_u64<const N: u32>(self, a: Self::U64) -> Self::U64;
-    /// The product of the low halves; the high halves are ignored.
+    /// The product of the low halves. The high halves are ignored.
     fn mul_low_u64(self, a: Self::U64, b: Self::U64) -> Self::U64;
-    /// The low halves of `a`, and above each that of `b`.
+    /// In each lane the low half of `a`, and above it the low half of `b`.
     fn low_halves(self, a: Self::U64, b: Self::U64) -> Self::U64;
-    /// The high halves of `a`, and above each that of `b`.
+    /// In each lane the high half of `a`, and above it the high half of `b`.
     fn high_halves(self, a: Self::U64, b: Self::U64) -> Self::U64;
     /// Which block each 64-bit lane computes so that [`Simd::interleave_f32`] and
     /// [`Simd::interleave_u64`] yield natural order.
     fn block_numbers(self) -> Self::U64;
-    /// Of each 128 bits the low halves `a0 b0` of all groups, then the high halves `a1 b1`.
+    /// Two vectors: of every group `a0 b0`, and of every group `a1 b1`.
     fn interleave_u64(self, a: Self::U64, b: Self::U64) -> (Self::U64, Self::U64);
     /// The same bits as 32-bit lanes, low half first.
     fn u64_as_u32(self, a: Self::U64) -> Self::U32;
@@ -175,7 +175,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
         (self.from_bits_f64(low), self.from_bits_f64(high))
     }
 
-    // What a parse of draws needs. The code here is for the instruction sets without better.
+    // What is needed to accept and reject draws. The code here is for instruction sets that have no
+    // instruction for it.
 
     /// The first `LANES / 2` values of `from`.
     #[inline(always)]
@@ -186,8 +187,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
         }
         self.bits_f64(self.load_f64(&lanes))
     }
-    /// The rows of `table` that the low bits of the first `LANES / 2` values of `numbers` name:
-    /// all first entries, all second ones. `ROWS` must be a power of two.
+    /// The rows of `table` whose numbers are the first `LANES / 2` values of `numbers`, modulo
+    /// `ROWS`: a vector of their first entries and one of their second. `ROWS` must be a power of
+    /// two.
     #[inline(always)]
     fn look_up<const ROWS: usize>(
         self,
@@ -217,7 +219,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
         let within = lanes[..Self::LANES / 2].iter().map(|lane| (*lane >= low) & (*lane <= high));
         within.rev().fold(0, |mask, within| mask << 1 | u32::from(within))
     }
-    /// The lanes of `a` whose bit in `mask` is set, moved to the front; what follows is anything.
+    /// The lanes of `a` whose bit in `mask` is set, moved to the front. The lanes behind them may
+    /// hold anything.
     #[inline(always)]
     fn compress_f64(self, a: Self::F64, mask: u32) -> Self::F64 {
         let (mut lanes, mut kept) = ([0.0; MAX_LANES / 2], 0);

@@ -1,4 +1,4 @@
-//! Views of memory that change the element type and nothing else.
+//! The same memory as elements of another type.
 
 use std::mem::MaybeUninit;
 
@@ -6,7 +6,7 @@ use half::{bf16, f16};
 
 use crate::element::{F8E4M3Fn, F8E5M2};
 
-/// A type that is nothing but the bits of a `B`.
+/// A type whose memory is that of a `B`.
 ///
 /// # Safety
 /// The type must be `repr(transparent)` over `B`.
@@ -28,10 +28,10 @@ pub(crate) fn as_bits<T: Bits<B>, B>(to: &mut [MaybeUninit<T>]) -> &mut [MaybeUn
     unsafe { std::slice::from_raw_parts_mut(to.as_mut_ptr().cast(), to.len()) }
 }
 
-/// Lends initialised memory to a function that fills uninitialised memory. The borrower must
-/// write values only, never `MaybeUninit::uninit()`; every `fill_*` of this crate does.
+/// Lends initialised memory to a function that fills uninitialised memory. Such a function must
+/// write values and never `MaybeUninit::uninit()`, as all of this crate do.
 #[inline(always)]
 pub(crate) fn lend<T: Copy>(to: &mut [T]) -> &mut [MaybeUninit<T>] {
-    // SAFETY: equal layout; the borrowers, all in this crate, leave every element initialised.
+    // SAFETY: the layouts are equal, and the borrowers, all in this crate, write only values.
     unsafe { std::slice::from_raw_parts_mut(to.as_mut_ptr().cast(), to.len()) }
 }

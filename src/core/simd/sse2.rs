@@ -117,7 +117,8 @@ impl Simd for Sse2 {
         // SAFETY: as above.
         unsafe { transmute(fused) }
     }
-    /// Without F16C: normal results round as integers, subnormal ones by adding a power of two.
+    /// There is no instruction for it. Normal results are rounded as integers, subnormal ones by
+    /// the addition of a power of two.
     #[inline(always)]
     fn f32_to_f16_bits(self, a: __m128) -> __m128i {
         let bits = self.bits_f32(a);
