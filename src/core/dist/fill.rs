@@ -1,4 +1,4 @@
-//! Filling a run of consecutive elements with a sampler of the native stream.
+//! Filling a run of consecutive elements with a sampler.
 
 use std::mem::MaybeUninit;
 
@@ -7,7 +7,7 @@ use super::store::Store;
 use crate::rng::philox::Blocks;
 use crate::simd::{Kernel, Lane, Simd, run};
 
-/// Words 2 and 3 of the counter: what is drawn and why.
+/// Words 2 and 3 of the counter: which call draws, and for which attempt.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Purpose {
     /// The number of the call on a seed generator.
@@ -27,7 +27,8 @@ pub(crate) fn fill<E: Store, D: Sampler<E::Lane>>(
     mut out: &mut [MaybeUninit<E>],
 ) {
     let per_block = per_block::<E::Lane>() as u64;
-    // A kernel's blocks share the upper word of their number: cut where it changes.
+    // The blocks of a kernel share the upper word of their number, so runs are cut where it
+    // changes.
     let period = per_block << 32;
     let mut first = first;
     while !out.is_empty() {
@@ -89,15 +90,15 @@ impl<E: Store, D: Sampler<E::Lane>> Kernel for Held<'_, E, D> {
 impl<E: Store, D: Sampler<E::Lane>> Job<'_, E, D> {
     #[inline(always)]
     fn run<S: Simd, const HOLD: bool>(self, simd: S, bounds: [<E::Lane as Lane>::Vector<S>; 2]) {
-        /// Elements of the largest group, with 8 blocks of 4 in a vector.
-        const LARGEST: usize = GROUP * 8 * 4;
+        /// Elements of the largest group: a vector has up to 8 blocks of 4.
+        const MAX_SIZE: usize = GROUP * 8 * 4;
         let size = GROUP * (S::LANES / 2) * per_block::<E::Lane>();
         let blocks = Blocks::new(simd, self.key, self.counter);
         let parameters = self.sampler.splat(simd);
         let mut first = blocks.start(self.block);
         let mut words = [[[simd.splat_u64(0); 2]; GROUP]; GROUPS];
-        // What is not a whole group of `out` is made here and copied.
-        let mut edge = [MaybeUninit::<E>::uninit(); LARGEST];
+        // A group of which `out` takes only a part is made here and copied.
+        let mut edge = [MaybeUninit::<E>::uninit(); MAX_SIZE];
         let edge = &mut edge[..size];
         let (mut out, mut skip) = (self.out, self.skip);
         while !out.is_empty() {
@@ -119,11 +120,12 @@ impl<E: Store, D: Sampler<E::Lane>> Job<'_, E, D> {
     }
 }
 
-/// Groups that are drawn, then transformed. With one, compilers mix both, and neither has the
-/// registers it needs; with many, memory has to take their values in bursts.
+/// Groups drawn before any is transformed. One: the compiler mixes both phases and spills
+/// registers. More: stores come in bursts.
 const GROUPS: usize = 2;
 
-/// Draws the words of the group whose first products begin with `first`; returns the next one's.
+/// Draws the words of a group. `first` are the first products of its first vector; those of the
+/// vector after the group are returned.
 #[inline(always)]
 fn draw<S: Simd>(blocks: &Blocks<S>, first: S::U64, words: &mut Group<S::U64>) -> S::U64 {
     if S::UNROLL >= GROUP {
@@ -157,7 +159,8 @@ fn transform<E: Store, D: Sampler<E::Lane>, S: Simd, const HOLD: bool>(
         }
     }
     let part = S::LANES / 2 * per_block::<E::Lane>();
-    // Checked once: with branches between the stores no group is worked on side by side.
+    // Check the length once: a branch between stores keeps the compiler from working on several
+    // vectors side by side.
     let to = &mut to[..GROUP * part];
     for i in 0..GROUP {
         E::store(simd, values[i], &mut to[i * part..]);

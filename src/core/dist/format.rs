@@ -1,4 +1,4 @@
-//! Floating-point formats: which real numbers a dtype has, and the nearest ones to a bound.
+//! Floating-point formats: which numbers a dtype has, and which of them are nearest to a bound.
 
 use crate::element::DType;
 
@@ -34,7 +34,7 @@ impl Format {
         self.max
     }
 
-    /// The largest number of the format that is at most `x`; the lowest one if there is none.
+    /// The largest number of the format that is at most `x`, or the lowest one if there is none.
     pub fn floor(self, x: f64) -> f64 {
         if self.mantissa == 52 {
             return x.clamp(-self.max, self.max);
@@ -45,12 +45,13 @@ impl Format {
         ((x / ulp).floor() * ulp).clamp(-self.max, self.max)
     }
 
-    /// The smallest number of the format that is at least `x`; the highest one if there is none.
+    /// The smallest number of the format that is at least `x`, or the highest one if there is none.
     pub fn ceil(self, x: f64) -> f64 {
         -self.floor(-x)
     }
 
-    /// The number of the format nearest to `x`, the one away from zero if two are.
+    /// The number of the format nearest to `x`, and of two that are equally near the one farther
+    /// from zero.
     pub fn nearest(self, x: f64) -> f64 {
         let (below, above) = (self.floor(x), self.ceil(x));
         if (x - below).abs() < (above - x).abs() || (x - below == above - x && x < 0.0) {

@@ -23,19 +23,19 @@ pub(crate) struct NormalF64 {
 }
 
 /// The largest |z| in any precision, rounded up: sqrt(-2 ln 2^-52) is 8.49.
-pub(crate) const FARTHEST: f64 = 8.5;
+pub(crate) const MAX_DEVIATIONS: f64 = 8.5;
 
-/// R in -2 ln(1 + f) = f (-2 + f (1 + f R(f))) on [sqrt(1/2) - 1, sqrt(2) - 1], to 2^-21.9 of
-/// the logarithm.
+/// R in -2 ln(1 + f) = f (-2 + f (1 + f R(f))) on [sqrt(1/2) - 1, sqrt(2) - 1], which gives the
+/// logarithm to 2^-21.9 of itself.
 const LOG_F32: [f32; 6] =
     [-0.6666849, 0.49966535, -0.39849007, 0.34274253, -0.32048762, 0.20383465];
 /// sin(pi/2 a) = a S(a^2) on [-1, 1], to 2^-24.8.
 const SIN_F32: [f32; 5] = [1.5707964, -0.6459638, 0.079689674, -0.0046737734, 0.00015148484];
 /// cos(pi/2 a) = (1 - a^2) C(a^2) on [-1, 1], to 2^-25.
 const COS_F32: [f32; 5] = [1.0, -0.2337005, 0.01996858, -0.000893503, 2.3583849e-05];
-/// -2 ln 2, for exponents in the place that they have in a float32.
+/// -2 ln 2 / 2^23, for exponents as they stand in a float32, above 23 bits of fraction.
 const LOG_TWO_F32: f32 = -1.3862944 / (1 << 23) as f32;
-/// Bits of sqrt(1/2) in float32, where the octaves are cut.
+/// Bits of sqrt(1/2) in float32, where the octaves begin.
 const SQRT_HALF_F32: u32 = 0x3f35_04f3;
 
 /// L in ln((1 + z) / (1 - z)) = z (2 + z^2 L(z^2)), |z| <= 3 - 2 sqrt(2), to 2^-64.
@@ -83,9 +83,10 @@ const LOG_TWO_F64: f64 = -1.3862943611198906;
 const SQRT_HALF_F64: u64 = 0x3fe6_a09e_667f_3bcd;
 
 impl NormalF32 {
-    /// Bounds of all values, roundings included: no |z| comes near [`FARTHEST`].
+    /// Bounds of all values, roundings included, for the largest |z| is well below
+    /// [`MAX_DEVIATIONS`].
     pub(crate) fn range(&self) -> Bounds {
-        let reach = FARTHEST * f64::from(self.stddev);
+        let reach = MAX_DEVIATIONS * f64::from(self.stddev);
         Bounds { low: f64::from(self.mean) - reach, high: f64::from(self.mean) + reach }
     }
 }
@@ -117,7 +118,7 @@ impl Sampler<f32> for NormalF32 {
             let n = simd.bits_f32(simd.add_f32(n, simd.splat_f32(0.5)));
             let octaves = simd.sub_u32(n, simd.splat_u32(SQRT_HALF_F32 + (31 << 23)));
             let fraction = simd.and_u32(octaves, simd.splat_u32(0x7f_ffff));
-            // Times 2^23, like the constant it meets divided by it: no shift is needed.
+            // The exponent times 2^23, which needs no shift: [`LOG_TWO_F32`] is divided by it.
             exponent[i] = simd.i32_to_f32(simd.sub_u32(octaves, fraction));
             let m = simd.add_u32(fraction, simd.splat_u32(SQRT_HALF_F32));
             f[i] = simd.sub_f32(simd.from_bits_f32(m), one);
@@ -127,7 +128,8 @@ impl Sampler<f32> for NormalF32 {
             let odd = simd.bits_f32(simd.i32_to_f32(odd));
             a[i] = simd.from_bits_f32(simd.sub_u32(odd, simd.splat_u32(31 << 23)));
             square[i] = simd.mul_f32(a[i], a[i]);
-            // The bit of the word not in `a` tells the half of the circle.
+            // The uppermost bit of the word, which `a` does not have, says which half of the
+            // circle.
             side[i] = simd.and_u32(angle_word, simd.splat_u32(1 << 31));
         }
         let log = [simd.splat_f32(LOG_F32[5]); GROUP];
@@ -137,7 +139,7 @@ impl Sampler<f32> for NormalF32 {
         let sin = [simd.splat_f32(SIN_F32[4]); GROUP];
         let sin = horner_f32(simd, sin, &SIN_F32[..4], square);
         let log = horner_f32(simd, log, &[-2.0, 1.0], f);
-        // Step by step for the whole group: each of these waits for the one before.
+        // Step by step for the whole group, because each step of a vector waits for the one before.
         let mut radius = [mean; GROUP];
         for i in 0..GROUP {
             let log = simd.add_f32(
@@ -190,7 +192,8 @@ impl Sampler<f64> for NormalF64 {
             let u = simd.sub_f64(simd.splat_f64(2.0), from_octave(simd, 1.0, radius_word));
             let cut = simd.splat_u64(SQRT_HALF_F64);
             let octaves = simd.sub_u64(simd.bits_f64(u), cut);
-            // The exponent plus 1024 as the low bits of a float64 near 2^52, then without them.
+            // The exponent plus 1024 becomes the low bits of a float64 from 2^52 on, from which
+            // 2^52 and 1024 are then subtracted.
             let biased = simd.shr_u64::<52>(simd.add_u64(octaves, simd.splat_u64(1024 << 52)));
             let biased = simd.or_u64(biased, simd.splat_u64(((1u64 << 52) as f64).to_bits()));
             exponent[i] = simd

@@ -1,10 +1,10 @@
-//! What all samplers of the native stream have in common.
+//! What samplers have in common.
 
 use super::format::Format;
 use crate::simd::{Lane, Simd};
 
-/// Vectors of blocks that are transformed together: so many that the processor always finds
-/// independent work, and so few that they fit its registers, with some help of the cache.
+/// Vectors of blocks that are transformed together: enough that the processor always finds
+/// independent work, and few enough to fit its registers, or nearly.
 pub(crate) const GROUP: usize = 4;
 
 /// Elements computed in `L` that one block of four 32-bit words makes.
@@ -15,10 +15,10 @@ pub(crate) const fn per_block<L: Lane>() -> usize {
 /// Two vectors for each vector of blocks in a group.
 pub(crate) type Group<V> = [[V; 2]; GROUP];
 
-/// A transform of random words to values of type `L`, element by element.
+/// A transform of random words to values computed in `L`, element by element.
 ///
-/// `words` are the even and the odd words of vectors of blocks, as Philox gives them; the result
-/// is the values of the same blocks in natural order.
+/// `words` are the even and the odd words of vectors of blocks, as [`crate::rng::philox::Blocks`]
+/// gives them. The result is the values of the same blocks in natural order.
 pub(crate) trait Sampler<L: Lane>: Copy + Send + Sync {
     /// The parameters in every lane.
     type Splat<S: Simd>: Copy;
@@ -40,15 +40,16 @@ pub(crate) struct Bounds {
 }
 
 impl Bounds {
-    /// `self`, unless values that never leave `range` stay inside of themselves. A bound of 0
-    /// gives its sign to zeros, so such a one must not be reached.
+    /// `Some(self)` if values in `range` could leave these bounds and so must be clamped. A
+    /// reachable bound of 0 counts: clamping also sets the zero's sign.
     pub(crate) fn needed_by(self, range: Self) -> Option<Self> {
         let inside = |low: f64, high: f64| low < high || low == high && low != 0.0;
         let idle = inside(self.low, range.low) && inside(range.high, self.high);
         (!idle).then_some(self)
     }
 
-    /// `[low, high]`, or, where no number of `format` lies between, the one nearest to `fallback`.
+    /// `[low, high]`; or, where `low` is above `high`, the number of `format` nearest to
+    /// `fallback`, twice.
     pub(crate) fn or_nearest(format: Format, low: f64, high: f64, fallback: f64) -> Self {
         if low <= high {
             Self { low, high }
@@ -59,8 +60,8 @@ impl Bounds {
     }
 }
 
-/// The upper 52 bits of each lane as the fraction of a float64 from `octave`, a power of two, to
-/// its double.
+/// Floats from `octave`, a power of two, to twice that: the upper 52 bits of a word are the
+/// fraction.
 #[inline(always)]
 pub(crate) fn from_octave<S: Simd>(simd: S, octave: f64, words: S::U64) -> S::F64 {
     simd.from_bits_f64(simd.or_u64(simd.shr_u64::<12>(words), simd.splat_u64(octave.to_bits())))
@@ -89,8 +90,8 @@ pub(crate) fn pairs_in_order<S: Simd>(simd: S, words: Group<S::U64>) -> Group<S:
     pairs
 }
 
-/// Horner's rule at each of `x`: to `start` come, from the last on, the coefficients `rest`, and
-/// every step rounds.
+/// Horner's rule at each of `x`. It begins with `start` and takes the coefficients `rest` from the
+/// last to the first; product and sum round separately.
 #[inline(always)]
 pub(crate) fn horner_f32<S: Simd, const N: usize>(
     simd: S,

@@ -1,7 +1,7 @@
 //! Rounding computed values to an element type and writing them.
 //!
-//! Narrow types take the float32 value rounded once, to nearest even, without a detour through
-//! memory. Values must already be held within the type's finite range.
+//! Narrow types get the float32 value rounded once, to nearest even, in registers. Values must
+//! already be held within the type's finite range.
 
 use std::mem::MaybeUninit;
 
@@ -74,15 +74,15 @@ impl Store for F8E5M2 {
     }
 }
 
-/// `bits` plus what makes dropping its low `DROP` bits round to nearest even.
+/// `bits` plus what makes cutting off the low `DROP` bits round to nearest even.
 #[inline(always)]
 fn round_up<S: Simd, const DROP: u32>(simd: S, bits: S::U32) -> S::U32 {
     let odd = simd.and_u32(simd.shr_u32::<DROP>(bits), simd.splat_u32(1));
     simd.add_u32(bits, simd.add_u32(odd, simd.splat_u32((1 << (DROP - 1)) - 1)))
 }
 
-/// The bits of an 8-bit float of sign, exponent and `MANTISSA` bits whose exponent is biased by
-/// `BIAS`, nearest to each lane, ties to even; `DROP` is 23 - `MANTISSA`.
+/// The bits of the 8-bit floats nearest to each lane, ties to even. The format has a sign, an
+/// exponent biased by `BIAS`, and a significand of `MANTISSA` bits; `DROP` is 23 - `MANTISSA`.
 #[inline(always)]
 fn narrow_bits<S: Simd, const MANTISSA: u32, const DROP: u32, const BIAS: u32>(
     simd: S,
@@ -91,13 +91,15 @@ fn narrow_bits<S: Simd, const MANTISSA: u32, const DROP: u32, const BIAS: u32>(
     let bits = simd.bits_f32(a);
     let sign = simd.shl_u32::<7>(simd.shr_u32::<31>(bits));
     let magnitude = simd.and_u32(bits, simd.splat_u32(0x7fff_ffff));
-    // Normal results: round the significand, a carry moves the exponent, then exchange the bias.
+    // Normal results: round the significand, where a carry moves the exponent, then exchange the
+    // bias.
     let normal = simd.sub_u32(
         simd.shr_u32::<DROP>(round_up::<S, DROP>(simd, magnitude)),
         simd.splat_u32((127 - BIAS) << MANTISSA),
     );
-    // Subnormal results: adding the power of two whose unit in the last place is the format's
-    // smallest number makes the adder round, and leaves the multiple in the low bits.
+    // Subnormal results are multiples of the format's smallest number. Adding the power of two
+    // whose unit in the last place is that number rounds to such a multiple and leaves it in the
+    // low bits.
     let unit = simd.splat_u32((127 + 24 - BIAS - MANTISSA) << 23);
     let sum = simd.add_f32(simd.from_bits_f32(magnitude), simd.from_bits_f32(unit));
     let subnormal = simd.sub_u32(simd.bits_f32(sum), unit);

@@ -1,9 +1,9 @@
 //! Normal values held within any interval, by rejection.
 //!
 //! Attempt k = 1, 2, ... of an element is the standard normal of the same number drawn with k in
-//! the counter's last word; the first attempt inside the interval is kept. Elements stay
-//! functions of their number alone. Consumes one attempt after another, 1 / P on average, where P
-//! is the probability of the interval; P below [`RAREST`] is refused. Stability: Stable.
+//! the counter's last word. The first attempt inside the interval is kept, so an element depends on
+//! its number alone. Consumes 1 / P attempts on average, where P is the probability of the
+//! interval; streams refuse a P below [`MIN_PROBABILITY`]. Stability: Stable.
 
 use std::mem::MaybeUninit;
 
@@ -16,12 +16,12 @@ use crate::element::DType;
 use crate::simd::{Lane, lend};
 
 /// The smallest probability of an interval that rejection serves.
-pub(crate) const RAREST: f64 = 0.01;
+pub(crate) const MIN_PROBABILITY: f64 = 0.01;
 
 /// Elements redrawn together.
 const GROUP: usize = 128;
 
-/// What is kept and how it is scaled.
+/// The interval, in standard deviations from the mean, and the distribution's mean and deviation.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct TruncatedInterval {
     pub(crate) mean: f64,
@@ -46,7 +46,7 @@ macro_rules! candidate {
             type Normal = super::normal::$normal;
             const STANDARD: Self::Normal = super::normal::$normal { mean: 0.0, stddev: 1.0 };
             fn place(z: Self, stddev: Self, mean: Self, bounds: Bounds) -> Self {
-                // As the vector operations do: a zero takes the sign of a bound that it equals.
+                // As the vector operations do it: a zero takes the sign of a bound that equals it.
                 let (x, low, high) = (z * stddev + mean, bounds.low as Self, bounds.high as Self);
                 let x = if x < high { x } else { high };
                 if x > low { x } else { low }

@@ -2,7 +2,7 @@
 //!
 //! float32: the upper 24 bits k of a word give `k * scale + low`; float64: the upper 52 bits of
 //! two words give `(k / 2^52) * range + low`. Multiplication and addition round separately. Scale
-//! and range are chosen so that the largest k stays below `high`: no value needs a check.
+//! and range are chosen so that the value of the largest k is below `high`; so all values are.
 //! Consumes one word an element (two for float64). Stability: Stable.
 
 use super::format::Format;
@@ -23,7 +23,8 @@ pub(crate) struct UniformF64 {
     low: f64,
 }
 
-/// The numbers of `format` in [low, high); if there are none, the one nearest to `low`, twice.
+/// The lowest and the highest number of `format` in [low, high), or, if there is none, the number
+/// nearest to `low`, twice.
 pub(crate) fn support(format: Format, low: f64, high: f64) -> Bounds {
     Bounds::or_nearest(format, format.ceil(low), format.floor(high.next_down()), low)
 }
@@ -31,13 +32,13 @@ pub(crate) fn support(format: Format, low: f64, high: f64) -> Bounds {
 impl UniformF32 {
     /// Values in [low, high), held within `bounds`, the support in float32.
     pub(crate) fn new(low: f64, high: f64, bounds: Bounds) -> Self {
-        const LARGEST: f32 = ((1u32 << 24) - 1) as f32;
+        const MAX_K: f32 = ((1u32 << 24) - 1) as f32;
         let first = bounds.low as f32;
         let last = bounds.high as f32;
-        let reaches = |scale: f32| LARGEST * scale + first > last;
+        let reaches = |scale: f32| MAX_K * scale + first > last;
         let mut scale = ((high - low) / f64::from(1u32 << 24)) as f32;
         if reaches(scale) {
-            scale = ((f64::from(last) - f64::from(first)) / f64::from(LARGEST)) as f32;
+            scale = ((f64::from(last) - f64::from(first)) / f64::from(MAX_K)) as f32;
             while reaches(scale) {
                 scale = scale.next_down();
             }
@@ -49,8 +50,8 @@ impl UniformF32 {
 impl UniformF64 {
     /// Values in [low, high), held within `bounds`, the support in float64.
     pub(crate) fn new(low: f64, high: f64, bounds: Bounds) -> Self {
-        const LARGEST: f64 = 1.0 - f64::EPSILON;
-        let reaches = |range: f64| LARGEST * range + bounds.low > bounds.high;
+        const MAX_U: f64 = 1.0 - f64::EPSILON;
+        let reaches = |range: f64| MAX_U * range + bounds.low > bounds.high;
         let mut range = high - low;
         if reaches(range) {
             range = bounds.high - bounds.low;

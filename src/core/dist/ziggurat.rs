@@ -1,10 +1,10 @@
 //! The standard normal by NumPy's ziggurat with 256 layers, in float64.
 //!
-//! Method: G. Marsaglia and W. W. Tsang, "The ziggurat method for generating random variables",
-//! J. Stat. Softw. 5 (2000) 8, as NumPy's `random_standard_normal` runs it. A *pass* takes one
-//! draw, gives its value in 98.5 % of cases, and otherwise takes more: two draws a try in the tail,
-//! one in a wedge, where it may come to nothing. Passes have no memory, so a parse of the draws
-//! may begin at any pass.
+//! Method: G. Marsaglia and W. W. Tsang, "The ziggurat method for generating random variables", J.
+//! Stat. Softw. 5 (2000) 8, as NumPy's `random_standard_normal` runs it. A *pass* takes one draw
+//! and makes a value of it in 98.5 % of cases. Otherwise it takes further draws: in the tail two a
+//! try until one succeeds, in a wedge one, after which there may be no value. A pass depends on
+//! nothing before it, so a parse of the draws may begin with any pass.
 //!
 //! Stability: Exact(`numpy.random.Generator.standard_normal`, NumPy 1.17 to 2.4 on x86-64). No
 //! operation is fused. The tail and the wedges use the platform's `log1p` and `exp`, as NumPy
@@ -44,18 +44,19 @@ impl Layers {
     }
 }
 
-/// The distance of the doubles that draws make: 2^-53.
+/// The distance between neighbours among the doubles that draws make: 2^-53.
 pub const UNIT: f64 = 1.0 / (1u64 << 53) as f64;
 
 /// The double in [0, 1) that a draw makes, in units of [`UNIT`]: its upper 53 bits.
 #[inline(always)]
 pub fn units(draw: u64) -> f64 {
-    // Signed, because that conversion is one instruction; the value is below 2^53.
+    // As a signed integer, whose conversion is one instruction; the value is below 2^53.
     (draw >> 11) as i64 as f64
 }
 
-/// [`units`] of additions, for vectors that do not convert 64-bit integers: the upper 21 and the
-/// lower 32 of the 53 bits become mantissas of numbers that far above 2^84 and 2^52. All exact.
+/// [`units`] by additions, for vectors that do not convert 64-bit integers. The upper 21 of the 53
+/// bits become the fraction of a number from 2^84 on and the lower 32 that of one from 2^52 on. The
+/// subtraction of 2^84 and 2^52 and the sum are exact.
 #[inline(always)]
 pub(crate) fn units_of_halves(draw: u64) -> f64 {
     const HIGH: f64 = (1u128 << 84) as f64;
@@ -86,7 +87,8 @@ pub(crate) fn propose_all<S: Simd>(simd: S, draws: &[u64]) -> (S::F64, u32) {
     let (thresholds, widths) = simd.look_up(draws, &LAYERS.0);
     let magnitudes = simd.shr_u64::<9>(simd.load_u64(draws));
     let magnitudes = simd.and_u64(magnitudes, simd.splat_u64(MAGNITUDE));
-    // As the mantissa of a number from the anchor on, an integer below 2^52 lies that far from it.
+    // An integer below 2^52, as the fraction of a number from the anchor on, is its distance from
+    // it.
     let anchored = simd.or_u64(magnitudes, simd.splat_u64(ANCHOR.to_bits()));
     let floats = simd.sub_f64(simd.from_bits_f64(anchored), simd.splat_f64(ANCHOR));
     let values = simd.mul_f64(floats, simd.from_bits_f64(widths));
@@ -103,7 +105,7 @@ pub fn settle(draw: u64, mut next: impl FnMut() -> u64) -> Option<f64> {
             let x = -TAIL_INVERSE * (-unit(next())).ln_1p();
             let y = -(-unit(next())).ln_1p();
             if y + y > x * x {
-                // The sign is a bit of the magnitude, not the sign's.
+                // In the tail NumPy takes the sign from a bit of the magnitude.
                 return Some(if draw >> 17 & 1 == 1 { -(TAIL + x) } else { TAIL + x });
             }
         }

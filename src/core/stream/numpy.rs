@@ -34,9 +34,9 @@ mod resume;
 mod uniform;
 
 /// Below this many values a call's work is not worth sharing.
-const WORTH_SHARING: usize = 1 << 15;
+const MIN_SHARED: usize = 1 << 15;
 /// The fewest draws a chunk should have: some hundred times what putting it right costs.
-const SMALLEST_CHUNK: u64 = 1 << 12;
+const MIN_CHUNK: u64 = 1 << 12;
 
 /// The stream of Keras' NumPy backend.
 #[derive(Debug)]
@@ -181,7 +181,7 @@ impl Plan for OrthogonalPlan {
 /// Draws of a chunk for about `values` values: enough chunks that threads end together.
 fn chunk_draws(values: u64, exec: &Exec<'_>) -> u64 {
     let share = values / (8 * exec.threads() as u64);
-    share.next_multiple_of(SMALLEST_CHUNK).clamp(SMALLEST_CHUNK, normal::CHUNK)
+    share.next_multiple_of(MIN_CHUNK).clamp(MIN_CHUNK, normal::MAX_CHUNK)
 }
 
 fn fill_normal<T: parse::Target>(
@@ -194,7 +194,7 @@ fn fill_normal<T: parse::Target>(
     let (block, mirror) = pick::ascending(block)?;
     let Some((first, end)) = ends(&block) else { return Ok(()) };
     let one_run = end - first == block.len() as u64;
-    let in_order = exec.threads() == 1 || block.len() < WORTH_SHARING;
+    let in_order = exec.threads() == 1 || block.len() < MIN_SHARED;
     let mut slots = pick::Slots::new(out, &mirror);
     if let pick::Slots::Slice(out) = &mut slots
         && one_run

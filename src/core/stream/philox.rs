@@ -10,10 +10,10 @@ use super::random_access::fill_block;
 use super::{Key, Plan, Stream};
 use crate::block::Block;
 use crate::dist::fill::{Purpose, fill};
-use crate::dist::normal::{FARTHEST, NormalF32, NormalF64};
+use crate::dist::normal::{MAX_DEVIATIONS, NormalF32, NormalF64};
 use crate::dist::sampler::{Bounds, Sampler};
 use crate::dist::store::Store;
-use crate::dist::truncated_interval::{Candidate, RAREST, TruncatedInterval};
+use crate::dist::truncated_interval::{Candidate, MIN_PROBABILITY, TruncatedInterval};
 use crate::dist::truncated_normal::{TWO_SIGMA, TruncatedNormalF32, TruncatedNormalF64, support};
 use crate::dist::uniform::{self, UniformF32, UniformF64};
 use crate::dist::{Distribution, Values};
@@ -182,18 +182,18 @@ fn check(distribution: &Distribution, dtype: DType) -> Result<(), Error> {
                 return Err(Error::overflow("maxval", rule, shown(high)));
             }
         }
-        Distribution::Normal { mean, stddev } => spread(mean, stddev, FARTHEST)?,
+        Distribution::Normal { mean, stddev } => spread(mean, stddev, MAX_DEVIATIONS)?,
         Distribution::TruncatedNormal { mean, stddev, lower, upper } => {
-            spread(mean, stddev, FARTHEST)?;
+            spread(mean, stddev, MAX_DEVIATIONS)?;
             if lower.is_nan() || upper.is_nan() || lower >= upper {
                 let rule = format!("must be above `lower`={lower:?}");
                 return Err(Error::value("upper", rule, shown(upper)));
             }
             let probability = probability(lower, upper);
-            if probability < RAREST {
+            if probability < MIN_PROBABILITY {
                 let rule = format!(
-                    "and `upper`={upper:?} must hold at least {RAREST} of the normal distribution, \
-                     not {probability:.2e}"
+                    "and `upper`={upper:?} must hold at least {MIN_PROBABILITY} of the normal \
+                     distribution, not {probability:.2e}"
                 );
                 return Err(Error::value("lower", rule, shown(lower)));
             }

@@ -9,19 +9,20 @@ use crate::error::Error;
 use crate::pages::PAGE;
 use crate::parallel::Exec;
 
-/// Most bytes of the output that a thread fills before it takes the next part: a huge page, so
-/// that no two threads wait for the same one, and still a part that is done within milliseconds.
-const LARGEST_PART: usize = 2 << 20;
+/// The most bytes of the output in a part, which one thread fills: a huge page, so that no two
+/// threads wait for the same one. A part takes less than some milliseconds.
+const MAX_PART: usize = 2 << 20;
 
-/// Parts that each thread gets at least, so that one held up elsewhere does not hold up all.
-const SHARES: usize = 4;
+/// The fewest parts for each thread, where parts need not be smaller than a page: the others finish
+/// the work if one thread is held up.
+const MIN_PARTS: usize = 4;
 
-/// Elements drawn at once when they do not land side by side.
-const SCRATCH: usize = 4096;
+/// The most elements drawn at once where the output is not contiguous.
+const MAX_SCRATCH: usize = 4096;
 
-/// The largest distance between wanted elements at which drawing those between them is cheaper
-/// than drawing each alone.
-const DENSE: u64 = 32;
+/// The largest distance between wanted elements at which it is cheaper to draw those between them,
+/// too, than to draw each wanted one alone.
+const MAX_DENSE: u64 = 32;
 
 /// Writes the elements of `block` to `out`; `fill_run(first, part)` writes elements `first ..` of
 /// the tensor to the whole of `part`.
@@ -31,8 +32,8 @@ pub(crate) fn fill_block<E: Copy + Send + Sync>(
     exec: &Exec<'_>,
     fill_run: impl Fn(u64, &mut [MaybeUninit<E>]) + Sync,
 ) -> Result<(), Error> {
-    let share = out.len() * size_of::<E>() / (SHARES * exec.threads());
-    let part = share.next_multiple_of(PAGE).clamp(PAGE, LARGEST_PART) / size_of::<E>();
+    let share = out.len() * size_of::<E>() / (MIN_PARTS * exec.threads());
+    let part = share.next_multiple_of(PAGE).clamp(PAGE, MAX_PART) / size_of::<E>();
     if let Some(out) = out.as_slice_mut() {
         let parts = out.chunks_mut(part).enumerate();
         return exec.for_each(
@@ -48,7 +49,7 @@ pub(crate) fn fill_block<E: Copy + Send + Sync>(
     let lane_len = out.len_of(inner);
     let lanes = out.lanes_mut(inner).into_iter().enumerate();
     let pieces = lanes.flat_map(|(number, lane)| pieces(number * lane_len, lane, part));
-    let scratch = || vec![MaybeUninit::uninit(); lane_len.min(SCRATCH)];
+    let scratch = || vec![MaybeUninit::uninit(); lane_len.min(MAX_SCRATCH)];
     exec.for_each(pieces, scratch, |scratch, (position, mut piece)| {
         if let Some(to) = piece.as_slice_mut() {
             fill_positions(block, position, to, &fill_run);
@@ -94,7 +95,7 @@ fn fill_positions<E: Copy>(
         let to = &mut to[at - position..at - position + run.len];
         if run.step == 1 || run.len == 1 {
             fill_run(run.first, to);
-        } else if run.step.unsigned_abs() <= DENSE {
+        } else if run.step.unsigned_abs() <= MAX_DENSE {
             fill_dense(run, to, fill_run);
         } else {
             for (i, to) in to.iter_mut().enumerate() {
@@ -105,7 +106,7 @@ fn fill_positions<E: Copy>(
     }
 }
 
-/// Draws everything between the ends of a few elements at a time and keeps what `run` wants.
+/// Draws all elements in the range of a few wanted ones at a time and keeps the wanted ones.
 fn fill_dense<E: Copy>(
     run: Run,
     to: &mut [MaybeUninit<E>],

@@ -1,12 +1,13 @@
 //! Normal values of the numpy stream, all of them or those inside two bounds, in order, on any
 //! number of threads.
 //!
-//! A value takes one draw or more, so where element `i` lies among the draws is known only when
-//! all before it were parsed. The draws are cut into chunks of a fixed number. A thread jumps to
-//! a chunk and parses it as if a pass of the ziggurat began at its first draw, which 98 % do; in
-//! order, each chunk then learns where its first pass really begins, is put right (the true parse
-//! and the assumed one meet after a few draws) and claims its part of the output, which it copies
-//! while the next ones do the same. Chunk size and threads never change a value.
+//! A value takes one draw or more, so the place of element `i` among the draws is known only when
+//! all before it are parsed. The draws are therefore cut into chunks of a fixed number. A thread
+//! jumps to a chunk and parses it as if a pass of the ziggurat began at its first draw, as is so
+//! for 98 % of them. Then chunks take turns, in order: a chunk learns where its first pass really
+//! begins, is corrected (the true parse and the assumed one meet after a few draws), and claims its
+//! part of the output. It copies its values there while the next chunks take their turns. Chunk
+//! size and threads never change a value.
 //!
 //! Reference: `numpy.random.Generator.normal`, and the loop of Keras' `truncated_normal`, whose
 //! batches continue one generator and so keep the first accepted values of the sequence.
@@ -21,14 +22,14 @@ use crate::error::Error;
 use crate::parallel::Exec;
 use crate::rng::pcg64::{LANES, Pcg64};
 
-/// Draws of a chunk when there are enough: 150 us of work, and scratch that stays in cache.
-pub(super) const CHUNK: u64 = 1 << 16;
+/// The most draws in a chunk: 150 us of work, and scratch that stays in the cache.
+pub(super) const MAX_CHUNK: u64 = 1 << 16;
 /// Draws a normal value takes on average, rounded up.
 const DRAWS_PER_VALUE: f64 = 1.0221;
 
-/// Where values go, in order.
+/// Takes the values of a sequence, in order.
 pub(super) trait Sink<T>: Send {
-    /// A part of the output that its values can be copied to later, by any thread.
+    /// The part of the output that some values go to. Any thread can copy them there later.
     type Part: Send;
     /// How many more values it takes.
     fn wanted(&self) -> u64;
@@ -92,6 +93,7 @@ where
 
 /// Whose turn it is to claim output, and what that chunk needs to know.
 struct Turn<S> {
+    /// The number of the chunk.
     chunk: u64,
     /// Draws of this chunk that passes of earlier chunks read.
     entry: u64,
@@ -100,7 +102,9 @@ struct Turn<S> {
 
 /// A thread's scratch.
 struct Scratch<T> {
+    /// The values of the assumed parse.
     values: Vec<MaybeUninit<T>>,
+    /// True values that come before the first assumed one that is right.
     head: Vec<MaybeUninit<T>>,
 }
 
@@ -132,13 +136,14 @@ fn run_chunks<T: Target, S: Sink<T>, const TRUNCATED: bool>(
     exec: &Exec<'_>,
 ) -> Result<(u64, u64), Error> {
     let wanted = sink.wanted();
-    // A chunk that begins past here may not be needed: it waits to know before it is parsed.
+    // A chunk that begins after this draw may not be needed. It waits for its turn before it is
+    // parsed.
     let needed = wanted as f64 * DRAWS_PER_VALUE;
     let turn = Mutex::new(Turn { chunk: 0, entry: 0, sink });
     let next_turn = Condvar::new();
     let done = AtomicBool::new(wanted == 0);
     let last_start = Mutex::new((0, 0));
-    // Tasks start in order and always finish, so whoever is waited for is at work.
+    // Tasks start in order and always finish, so a chunk that others wait for is being worked on.
     let wait = |k: u64| {
         let guard = turn.lock().unwrap_or_else(PoisonError::into_inner);
         next_turn.wait_while(guard, |turn| turn.chunk != k).unwrap_or_else(PoisonError::into_inner)
@@ -188,18 +193,18 @@ fn run_chunks<T: Target, S: Sink<T>, const TRUNCATED: bool>(
     Ok(last_start.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// How a chunk's assumed parse is put right.
+/// How a chunk's assumed parse is corrected.
 struct Entered {
-    /// Assumed values that are not, to be replaced by the head.
+    /// How many assumed values, the first ones, are wrong and replaced by the head.
     dropped: usize,
     /// Draws of the next chunk that were read.
     exit: u64,
 }
 
 impl Entered {
-    /// The true parse begins at draw `entry` of the chunk, the assumed one, `parsed`, at 0. Both
-    /// are walked, whichever is behind, until they stand on the same draw. The true values before
-    /// it become `head`.
+    /// The true parse begins at draw `entry` of the chunk, the assumed one, `parsed`, at 0. The one
+    /// that is behind takes a pass until both are at the same draw. The true values before that
+    /// draw become `head`.
     fn at<T: Target, const TRUNCATED: bool>(
         entry: u64,
         generator: Pcg64,
@@ -239,7 +244,7 @@ impl Entered {
     }
 }
 
-/// Writes the first values of the sequence to `out` on one thread, straight.
+/// Writes the first values of the sequence to `out` on one thread, without chunks and copies.
 ///
 /// # Errors
 /// [`Error::Interrupted`].
@@ -259,8 +264,8 @@ pub(super) fn fill_in_order<T: Target>(
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
             let (draws, out) = &mut *state;
             let parsed = match rule.bounds {
-                Some(_) => T::parse::<true>(draws, CHUNK, rule, out),
-                None => T::parse::<false>(draws, CHUNK, rule, out),
+                Some(_) => T::parse::<true>(draws, MAX_CHUNK, rule, out),
+                None => T::parse::<false>(draws, MAX_CHUNK, rule, out),
             };
             *out = &mut std::mem::take(out)[parsed.values..];
             done.store(out.is_empty(), Ordering::Relaxed);

@@ -1,10 +1,12 @@
 //! From draws to kept normal values: the passes of the ziggurat one after the other.
 //!
-//! Draws are made a buffer at a time and proposed a vector at a time; 98.5 % become values at
-//! once. The first that does not ends its vector: it is settled, which may take further draws,
-//! and the next vector begins behind it. Truncation drops values without a branch.
+//! Draws are made a buffer at a time and proposed a vector at a time; 98.5 % of them are accepted
+//! as values at once. A vector ends at the first one that is not. That one is settled, which may
+//! take further draws, and the next vector begins behind it. Truncation drops values without a
+//! branch.
 //!
-//! Values are computed in float64 and never fused; every instruction set gives the same.
+//! Values are computed in float64 without fused operations, so every instruction set gives the
+//! same.
 
 use std::mem::MaybeUninit;
 
@@ -16,17 +18,18 @@ use crate::simd::{self, Kernel, Simd, lend};
 /// Draws that are made at a time.
 const BUFFER: usize = 1024;
 
-/// What becomes of a standard normal.
+/// What is made of a standard normal.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Rule {
     pub(super) mean: f64,
     pub(super) stddev: f64,
-    /// Values outside are dropped; both are kept themselves.
+    /// The lowest and the highest value that is kept.
     pub(super) bounds: Option<(f64, f64)>,
 }
 
 impl Rule {
-    /// The value and whether it is kept. `TRUNCATED` says that there are bounds, once for all.
+    /// The value of `x` and whether it is kept. `TRUNCATED` says whether there are bounds, so that
+    /// it need not be asked for each value.
     #[inline(always)]
     pub(super) fn apply<const TRUNCATED: bool>(&self, x: f64) -> (f64, bool) {
         let value = self.mean + self.stddev * x;
@@ -75,7 +78,7 @@ impl Draws {
     }
 }
 
-/// What a parse came to.
+/// How far a parse came.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Parsed {
     /// Values written.
@@ -215,7 +218,7 @@ impl<T: Lanes, const TRUNCATED: bool> Kernel for Parse<'_, T, TRUNCATED> {
     }
 }
 
-/// What came of a run of draws.
+/// How far the parse of a run of draws came.
 struct Run {
     /// Draws read.
     taken: usize,
@@ -235,7 +238,7 @@ fn parse_run<S: Simd, T: Lanes, const TRUNCATED: bool>(
 ) -> Run {
     let (mut at, mut kept) = (0, 0);
     let width = S::LANES / 2;
-    // Vectors of two make no gain on their set-up.
+    // Vectors of two lanes cost more to prepare than they save.
     if width > 2 {
         let (mean, stddev) = (simd.splat_f64(rule.mean), simd.splat_f64(rule.stddev));
         while at + width <= run.len() {
@@ -251,7 +254,8 @@ fn parse_run<S: Simd, T: Lanes, const TRUNCATED: bool>(
                 values = simd.compress_f64(values, mask);
                 keeps = mask.count_ones() as usize;
             }
-            // Written whether kept or not: the next values overwrite the rest, without a branch.
+            // The whole vector is written, without a branch; the next one overwrites what is not
+            // kept.
             T::store(simd, values, &mut out[kept..kept + width]);
             kept += keeps;
             if first < width {

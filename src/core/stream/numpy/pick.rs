@@ -1,7 +1,7 @@
 //! Where the values of a sequence go when a call wants only some of its elements.
 //!
-//! A sequence yields elements in ascending order. A block may enumerate its own in another order
-//! (negative steps), so it is mirrored to an ascending one whose positions map back.
+//! A sequence yields elements in ascending order. A block with negative steps numbers them in
+//! another order, so it is turned into an ascending one, and its positions are mapped back.
 
 use std::mem::MaybeUninit;
 
@@ -11,7 +11,7 @@ use ndarray::{ArrayViewMutD, IxDyn};
 use crate::block::{Axis, Block, Run};
 use crate::error::Error;
 
-/// The same elements as `block`, every step positive, and the axes that were turned round.
+/// The same elements as those of `block` with positive steps, and which axes were reversed for it.
 pub(super) fn ascending(block: &Block) -> Result<(Block, Mirror), Error> {
     let turn = |axis: &Axis| match axis.len {
         0 | 1 => Axis { step: 1, ..*axis },
@@ -27,19 +27,19 @@ pub(super) fn ascending(block: &Block) -> Result<(Block, Mirror), Error> {
     Ok((Block::new(block.shape().to_vec(), axes)?, Mirror { axes: turned.collect() }))
 }
 
-/// The length of every axis of a block and whether it was turned round.
+/// The length of every axis of a block and whether the axis was reversed.
 #[derive(Debug)]
 pub(super) struct Mirror {
     axes: Vec<(usize, bool)>,
 }
 
 impl Mirror {
-    /// Whether no axis was turned round.
+    /// Whether all axes are as they were.
     pub(super) fn is_identity(&self) -> bool {
         self.axes.iter().all(|&(_, turned)| !turned)
     }
 
-    /// The position in the block of a position in its mirror image.
+    /// The position in the block of the element at `position` of the ascending one.
     fn map(&self, position: usize) -> usize {
         let (mut rest, mut mapped, mut stride) = (position, 0, 1);
         for &(len, turned) in self.axes.iter().rev() {
@@ -52,13 +52,13 @@ impl Mirror {
     }
 }
 
-/// Output slots by position.
+/// The places of the output, by position.
 pub(super) enum Slots<'a, T> {
     /// Contiguous memory.
     Slice(&'a mut [MaybeUninit<T>]),
-    /// Any layout, visited in order.
+    /// Any layout, whose places are visited in order.
     Ordered(IterMut<'a, MaybeUninit<T>, IxDyn>),
-    /// Any layout and order.
+    /// Any layout, whose places are visited in any order.
     Any(ArrayViewMutD<'a, MaybeUninit<T>>),
 }
 
@@ -114,12 +114,12 @@ impl<'a, T: Copy, I: Iterator<Item = (usize, Run)>> Picker<'a, T, I> {
         Self { runs, current, next, end, slots, mirror }
     }
 
-    /// How many more elements of the sequence it has to see.
+    /// How many further elements of the sequence have to be shown to it.
     pub(super) fn wanted(&self) -> u64 {
         self.end - self.next
     }
 
-    /// Sees the sequence's next elements.
+    /// Takes what it wants of the sequence's next elements.
     pub(super) fn take(&mut self, values: &[MaybeUninit<T>]) {
         let base = self.next;
         self.next = base + values.len() as u64;

@@ -1,8 +1,10 @@
-//! Where earlier blocks of a sequence ended, so that tiling a tensor costs no more than the whole.
+//! Where earlier blocks of a sequence ended, so that the tiles of a tensor cost no more than the
+//! whole.
 //!
-//! Element numbers say nothing about draws, so a block that begins late has to parse all before
-//! it. A few recent ends, each a draw at which a pass begins, are kept; the next tile starts from
-//! the closest. They only save time: a process without them makes the same values.
+//! The draws of an element are known only when all elements before it are parsed, so a block that
+//! begins late costs as much as one from the start. The last draws of some recent blocks are
+//! remembered, each a draw at which a pass begins, and the next tile starts from the closest. This
+//! saves time and never changes a value.
 
 use std::sync::Mutex;
 
@@ -23,16 +25,16 @@ impl Place {
     }
 }
 
-/// How many places are kept: those of a few tensors in the making on every thread.
-const KEPT: usize = 64;
+/// The most places remembered: enough for every thread to be at work on a few tensors.
+const MAX_PLACES: usize = 64;
 
-/// The most recent last.
+/// The places remembered, the most recent last.
 static PLACES: Mutex<Vec<(Pcg64, Rule, Place)>> = Mutex::new(Vec::new());
 
 /// The last known place of the sequence at or before value `value`.
 pub(super) fn before(start: Pcg64, rule: &Rule, value: u64) -> Place {
     let origin = Place { draw: 0, value: 0 };
-    // Never waited for: a process forked while another thread held it would wait for ever.
+    // Do not wait for the lock: in a process forked while another thread held it, it never opens.
     let Ok(places) = PLACES.try_lock() else { return origin };
     let of_sequence = places.iter().filter(|(s, r, _)| *s == start && r == rule);
     let usable = of_sequence.map(|&(_, _, place)| place).filter(|place| place.value <= value);
@@ -45,7 +47,7 @@ pub(super) fn remember(start: Pcg64, rule: &Rule, place: Place) {
     if places.contains(&(start, *rule, place)) {
         return;
     }
-    if places.len() == KEPT {
+    if places.len() == MAX_PLACES {
         places.remove(0);
     }
     places.push((start, *rule, place));

@@ -29,8 +29,8 @@ impl Range {
         MaybeUninit::new(T::astype(self.low + self.width * unit(draw)))
     }
 
-    /// `width * UNIT` where float64 holds that: times [`units`] it rounds the real number that
-    /// `width * unit` rounds, with one multiplication less.
+    /// `width * UNIT`, if float64 has that number exactly. Its product with [`units`] then rounds
+    /// the same real number as `width * unit` does, with one multiplication less.
     fn step(self) -> Option<f64> {
         let step = self.width * UNIT;
         (step / UNIT == self.width).then_some(step)
