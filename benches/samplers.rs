@@ -12,7 +12,7 @@ use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, Criterion, Throughput, criterion_group, criterion_main};
 use ndarray::{ArrayViewMutD, IxDyn};
 use seedbed_core::block::Block;
-use seedbed_core::dist::{Distribution, Values};
+use seedbed_core::distribution::{Distribution, Values};
 use seedbed_core::element::{DType, F8E4M3Fn, F8E5M2, OutMut, bf16, f16};
 use seedbed_core::parallel::{Exec, Pool};
 use seedbed_core::stream::{Key, by_id};

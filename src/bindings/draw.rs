@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 use seedbed_core::block::Block;
-use seedbed_core::dist::{Distribution, Values};
+use seedbed_core::distribution::{Distribution, Values};
 use seedbed_core::element::DType;
 use seedbed_core::error::Error;
 use seedbed_core::simd::FloatEnvironment;

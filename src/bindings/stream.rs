@@ -1,7 +1,7 @@
 //! A stream as Python holds it: what it is asked for becomes a [`Draw`].
 
 use pyo3::prelude::*;
-use seedbed_core::dist::{Distribution, Values};
+use seedbed_core::distribution::{Distribution, Values};
 use seedbed_core::error::Error;
 use seedbed_core::init::{self, variance_scaling};
 use seedbed_core::simd::FloatEnvironment;

@@ -1,11 +1,19 @@
 //! Random streams, samplers, fans and orthogonal matrices, filling memory that the caller owns.
 //!
-//! Layers, each importing only from those after it: [`stream`] and [`init`], [`dist`] and
-//! [`linalg`], [`rng`] and [`simd`], `pages`, [`parallel`] and [`block`], [`element`] and
-//! [`error`].
+//! Layers, each importing only from those below it:
+//!
+//! ```text
+//! init          fans, the scales that follow from them, and constants
+//! stream        seeds to tensors: plans, samplers, and how they fill memory
+//! linalg        orthogonal matrices
+//! rng, pages    bit generators; memory fresh from the system
+//! parallel      threads, and how a call is stopped
+//! simd          vectors of numbers
+//! element, block, distribution, error
+//! ```
 
 pub mod block;
-pub mod dist;
+pub mod distribution;
 pub mod element;
 pub mod error;
 pub mod init;

@@ -49,7 +49,7 @@ def astype(array: np.ndarray, dtype: str) -> np.ndarray:
 
 
 # What the embedded tables are, in Rust.
-TABLES = Path(__file__).parents[2] / "src/core/dist/ziggurat_tables.rs"
+TABLES = Path(__file__).parents[2] / "src/core/stream/numpy/ziggurat_tables.rs"
 MULTIPLIER = (2549297995355413924 << 64) | 4865540595714422341
 MASK = 2**128 - 1
 

@@ -4,10 +4,10 @@ use std::mem::MaybeUninit;
 
 use ndarray::ArrayViewMutD;
 
-mod round;
+pub(crate) mod format;
+pub mod round;
 
 pub use half::{bf16, f16};
-pub use round::{Astype, Round};
 
 use crate::error::Error;
 

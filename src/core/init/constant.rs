@@ -10,7 +10,7 @@ use ndarray::ArrayViewMutD;
 use crate::block::Block;
 use crate::error::Error;
 use crate::parallel::Exec;
-use crate::stream::fill_block;
+use crate::stream::counter::random_access::fill_block;
 
 /// Memory lent by the caller, as items of a number of bytes.
 #[derive(Debug)]

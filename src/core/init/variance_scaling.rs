@@ -5,7 +5,7 @@
 //! Keras' order, so that streams which repeat a reference get the very parameters that Keras
 //! computes.
 
-use crate::dist::Distribution;
+use crate::distribution::Distribution;
 use crate::error::{Error, shown};
 
 /// Standard deviation of a standard normal truncated to +-2:

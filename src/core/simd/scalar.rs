@@ -4,7 +4,8 @@ use std::array::from_fn;
 use std::mem::MaybeUninit;
 
 use super::operations::Simd;
-use crate::element::{Round, f16};
+use crate::element::f16;
+use crate::element::round::Round;
 
 /// The instruction set that every machine has.
 #[derive(Clone, Copy, Debug)]

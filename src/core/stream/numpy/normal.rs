@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 
 use super::parse::{Draws, Parsed, Rule, Target};
-use crate::dist::ziggurat;
+use super::ziggurat;
 use crate::error::Error;
 use crate::parallel::Exec;
 use crate::rng::pcg64::{LANES, Pcg64};

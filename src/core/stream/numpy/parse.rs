@@ -10,8 +10,9 @@
 
 use std::mem::MaybeUninit;
 
-use crate::dist::ziggurat;
-use crate::element::{Astype, F8E4M3Fn, F8E5M2, bf16, f16};
+use super::ziggurat;
+use crate::element::round::Astype;
+use crate::element::{F8E4M3Fn, F8E5M2, bf16, f16};
 use crate::rng::pcg64::{LANES, Pcg64, Pcg64Lanes};
 use crate::simd::{self, Kernel, Simd, lend};
 

@@ -5,9 +5,9 @@ use std::num::NonZero;
 
 use ndarray::{ArrayD, IxDyn};
 
+use super::ziggurat;
 use super::*;
 use crate::block::Axis;
-use crate::dist::ziggurat;
 use crate::element::{F8E4M3Fn, F8E5M2, bf16, f16};
 use crate::parallel::Pool;
 use crate::simd::lend;

@@ -7,14 +7,14 @@ use std::mem::MaybeUninit;
 
 use ndarray::ArrayViewMutD;
 
+use super::ziggurat::{UNIT, unit, units, units_of_halves};
 use crate::block::Block;
-use crate::dist::ziggurat::{UNIT, unit, units, units_of_halves};
-use crate::element::Astype;
+use crate::element::round::Astype;
 use crate::error::Error;
 use crate::parallel::Exec;
 use crate::rng::pcg64::{LANES, Pcg64, Pcg64Lanes};
 use crate::simd::{self, Kernel, Simd};
-use crate::stream::random_access;
+use crate::stream::counter::random_access;
 
 /// `low` and `high - low`.
 #[derive(Clone, Copy, Debug)]

@@ -7,13 +7,13 @@
 
 use std::mem::MaybeUninit;
 
-use super::fill::{Purpose, fill};
-use super::format::Format;
-use super::sampler::Bounds;
-use super::store::Store;
 use super::truncated_normal::support;
 use crate::element::DType;
+use crate::element::format::Format;
 use crate::simd::{Lane, lend};
+use crate::stream::counter::fill::{Purpose, fill};
+use crate::stream::counter::sampler::Bounds;
+use crate::stream::counter::store::Store;
 
 /// The smallest probability of an interval that rejection serves.
 pub(crate) const MIN_PROBABILITY: f64 = 0.01;
@@ -33,7 +33,7 @@ pub(crate) struct TruncatedInterval {
 /// A compute type whose standard normals can be drawn and scaled one by one.
 pub(crate) trait Candidate: Store<Lane = Self> + Lane {
     /// The sampler of standard normals.
-    type Normal: super::sampler::Sampler<Self>;
+    type Normal: crate::stream::counter::sampler::Sampler<Self>;
     /// Mean 0, standard deviation 1.
     const STANDARD: Self::Normal;
     /// `z * stddev + mean`, rounded twice, held within `bounds`.

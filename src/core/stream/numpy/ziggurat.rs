@@ -45,11 +45,11 @@ impl Layers {
 }
 
 /// The distance between neighbours among the doubles that draws make: 2^-53.
-pub const UNIT: f64 = 1.0 / (1u64 << 53) as f64;
+pub(super) const UNIT: f64 = 1.0 / (1u64 << 53) as f64;
 
 /// The double in [0, 1) that a draw makes, in units of [`UNIT`]: its upper 53 bits.
 #[inline(always)]
-pub fn units(draw: u64) -> f64 {
+pub(super) fn units(draw: u64) -> f64 {
     // As a signed integer, whose conversion is one instruction; the value is below 2^53.
     (draw >> 11) as i64 as f64
 }
@@ -58,7 +58,7 @@ pub fn units(draw: u64) -> f64 {
 /// bits become the fraction of a number from 2^84 on and the lower 32 that of one from 2^52 on. The
 /// subtraction of 2^84 and 2^52 and the sum are exact.
 #[inline(always)]
-pub(crate) fn units_of_halves(draw: u64) -> f64 {
+pub(super) fn units_of_halves(draw: u64) -> f64 {
     const HIGH: f64 = (1u128 << 84) as f64;
     const LOW: f64 = (1u64 << 52) as f64;
     let high = f64::from_bits(draw >> 43 | HIGH.to_bits()) - (HIGH + LOW);
@@ -67,13 +67,13 @@ pub(crate) fn units_of_halves(draw: u64) -> f64 {
 
 /// The double in [0, 1) that a draw makes.
 #[inline(always)]
-pub fn unit(draw: u64) -> f64 {
+pub(super) fn unit(draw: u64) -> f64 {
     units(draw) * UNIT
 }
 
 /// The value that `draw` proposes, and whether it is accepted at once.
 #[inline(always)]
-pub fn propose(draw: u64) -> (f64, bool) {
+pub(super) fn propose(draw: u64) -> (f64, bool) {
     let [threshold, width] = LAYERS.0[draw as usize % ROWS];
     let magnitude = draw >> 9 & MAGNITUDE;
     (magnitude as i64 as f64 * f64::from_bits(width), magnitude < threshold)
@@ -81,7 +81,7 @@ pub fn propose(draw: u64) -> (f64, bool) {
 
 /// [`propose`] of the first `LANES / 2` draws: the values, and the bits of those accepted at once.
 #[inline(always)]
-pub(crate) fn propose_all<S: Simd>(simd: S, draws: &[u64]) -> (S::F64, u32) {
+pub(super) fn propose_all<S: Simd>(simd: S, draws: &[u64]) -> (S::F64, u32) {
     /// 2^52, above which float64 has only integers.
     const ANCHOR: f64 = (1u64 << 52) as f64;
     let (thresholds, widths) = simd.look_up(draws, &LAYERS.0);
@@ -98,7 +98,7 @@ pub(crate) fn propose_all<S: Simd>(simd: S, draws: &[u64]) -> (S::F64, u32) {
 /// The rest of a pass whose first draw was not accepted at once; `next` gives further draws.
 #[cold]
 #[inline(never)]
-pub fn settle(draw: u64, mut next: impl FnMut() -> u64) -> Option<f64> {
+pub(super) fn settle(draw: u64, mut next: impl FnMut() -> u64) -> Option<f64> {
     let layer = (draw & 255) as usize;
     if layer == 0 {
         loop {
@@ -117,7 +117,7 @@ pub fn settle(draw: u64, mut next: impl FnMut() -> u64) -> Option<f64> {
 
 /// One pass over the draws that `next` gives.
 #[inline]
-pub fn pass(mut next: impl FnMut() -> u64) -> Option<f64> {
+pub(super) fn pass(mut next: impl FnMut() -> u64) -> Option<f64> {
     let draw = next();
     match propose(draw) {
         (x, true) => Some(x),
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn values_are_numpys() {
         let (mut rows, mut tails) = (0, 0);
-        for line in include_str!("../../../tests/vectors/numpy_standard_normal.txt").lines() {
+        for line in include_str!("../../../../tests/vectors/numpy_standard_normal.txt").lines() {
             let Some((given, made)) = line.split_once(':') else { continue };
             let given: Vec<u64> =
                 given.split_whitespace().map(|word| word.parse().unwrap()).collect();

@@ -1,17 +1,4 @@
-//! Distributions, as the caller describes them and as streams sample them.
-
-pub(crate) mod fill;
-pub(crate) mod format;
-pub(crate) mod normal;
-pub(crate) mod sampler;
-pub(crate) mod store;
-#[cfg(test)]
-mod tests;
-pub(crate) mod truncated_interval;
-pub(crate) mod truncated_normal;
-pub(crate) mod uniform;
-pub mod ziggurat;
-mod ziggurat_tables;
+//! What callers ask for: the values that a tensor is to hold.
 
 /// What the elements of a tensor follow. Parameters are those of the untruncated distribution.
 #[derive(Clone, Copy, Debug, PartialEq)]

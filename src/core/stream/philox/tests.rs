@@ -3,16 +3,17 @@
 //!
 //! `SEEDBED_TEST_WORDS` sets how many words the samplers are compared on, beyond the extreme ones.
 
-use super::fill::{Purpose, fill};
 use super::normal::{NormalF32, NormalF64};
-use super::sampler::{Bounds, GROUP, Sampler, per_block};
-use super::store::Store;
 use super::truncated_normal::{self, TruncatedNormalF32, TruncatedNormalF64};
 use super::uniform::{self, UniformF32, UniformF64};
-use crate::element::{DType, F8E4M3Fn, F8E5M2, Round, bf16, f16};
+use crate::element::round::Round;
+use crate::element::{DType, F8E4M3Fn, F8E5M2, bf16, f16};
 use crate::parallel::Exec;
 use crate::rng::philox::block;
 use crate::simd::{Isa, Kernel, Lane, Simd, holding, lend, run_on};
+use crate::stream::counter::fill::{Purpose, fill};
+use crate::stream::counter::sampler::{Bounds, GROUP, Sampler, per_block};
+use crate::stream::counter::store::Store;
 
 /// Blocks that every instruction set takes whole groups of.
 const BLOCKS: usize = GROUP * 8;

@@ -1,28 +1,36 @@
 //! The native stream: element e of a tensor is a function of the seed, the call and e alone.
 //!
 //! Engine: [`crate::rng::philox`]. The key is the seed; the counter is (block low, block high,
-//! call on the seed generator, attempt). Samplers: [`crate::dist`]. Random access everywhere.
+//! call on the seed generator, attempt). Random access everywhere.
 //! Stability: Stable; docs/streams.md is the definition.
 
 use std::marker::PhantomData;
 
-use super::random_access::fill_block;
-use super::{Key, Plan, Stream};
+use super::counter::fill::{Purpose, fill};
+use super::counter::random_access::fill_block;
+use super::counter::sampler::{Bounds, Sampler};
+use super::counter::store::Store;
+use super::plan::{Key, Plan, Stream};
 use crate::block::Block;
-use crate::dist::fill::{Purpose, fill};
-use crate::dist::normal::{MAX_DEVIATIONS, NormalF32, NormalF64};
-use crate::dist::sampler::{Bounds, Sampler};
-use crate::dist::store::Store;
-use crate::dist::truncated_interval::{Candidate, MIN_PROBABILITY, TruncatedInterval};
-use crate::dist::truncated_normal::{TWO_SIGMA, TruncatedNormalF32, TruncatedNormalF64, support};
-use crate::dist::uniform::{self, UniformF32, UniformF64};
-use crate::dist::{Distribution, Values};
+use crate::distribution::{Distribution, Values};
 use crate::element::{DType, F8E4M3Fn, F8E5M2, OutMut, bf16, f16};
 use crate::error::{Error, shown};
 use crate::linalg::normals::NormalSource;
 use crate::linalg::orthogonal;
 use crate::parallel::Exec;
 use crate::simd::lend;
+
+mod normal;
+#[cfg(test)]
+mod tests;
+mod truncated_interval;
+mod truncated_normal;
+mod uniform;
+
+use normal::{MAX_DEVIATIONS, NormalF32, NormalF64};
+use truncated_interval::{Candidate, MIN_PROBABILITY, TruncatedInterval};
+use truncated_normal::{TWO_SIGMA, TruncatedNormalF32, TruncatedNormalF64, support};
+use uniform::{UniformF32, UniformF64};
 
 /// The native stream: Philox4x32-10.
 #[derive(Debug)]

@@ -6,11 +6,11 @@
 //! positive, so nothing cancels. Constant work an element keeps it random-access. Stability:
 //! Stable. Other intervals: [`super::truncated_interval`].
 
-use super::sampler::{
+use crate::element::format::Format;
+use crate::simd::Simd;
+use crate::stream::counter::sampler::{
     Bounds, GROUP, Group, Sampler, from_octave, horner_f32, horner_f64, in_order, pairs_in_order,
 };
-use crate::dist::format::Format;
-use crate::simd::Simd;
 
 /// Where Keras truncates, in standard deviations.
 pub(crate) const TWO_SIGMA: f64 = 2.0;

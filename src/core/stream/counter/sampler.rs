@@ -1,6 +1,6 @@
 //! What samplers have in common.
 
-use super::format::Format;
+use crate::element::format::Format;
 use crate::simd::{Lane, Simd};
 
 /// Vectors of blocks that are transformed together: enough that the processor always finds

@@ -5,9 +5,11 @@
 //! and range are chosen so that the value of the largest k is below `high`; so all values are.
 //! Consumes one word an element (two for float64). Stability: Stable.
 
-use super::format::Format;
-use super::sampler::{Bounds, GROUP, Group, Sampler, from_octave, in_order, pairs_in_order};
+use crate::element::format::Format;
 use crate::simd::Simd;
+use crate::stream::counter::sampler::{
+    Bounds, GROUP, Group, Sampler, from_octave, in_order, pairs_in_order,
+};
 
 /// `value(k) = k * scale + low`, for the float32 lattice of k = 0 .. 2^24-1.
 #[derive(Clone, Copy, Debug)]

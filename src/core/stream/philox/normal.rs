@@ -5,8 +5,10 @@
 //! minimax polynomials over one octave and one quadrant. float32: 31 bits of u, tail to 6.66
 //! standard deviations; float64: 52 bits, 8.49. Stability: Stable.
 
-use super::sampler::{Bounds, GROUP, Group, Sampler, from_octave, horner_f32, horner_f64};
 use crate::simd::Simd;
+use crate::stream::counter::sampler::{
+    Bounds, GROUP, Group, Sampler, from_octave, horner_f32, horner_f64,
+};
 
 /// `mean + stddev * z` in float32.
 #[derive(Clone, Copy, Debug)]

@@ -17,9 +17,9 @@ use std::mem::MaybeUninit;
 
 use ndarray::ArrayViewMutD;
 
-use super::{Key, Plan, Stream};
+use super::plan::{Key, Plan, Stream};
 use crate::block::Block;
-use crate::dist::{Distribution, Values};
+use crate::distribution::{Distribution, Values};
 use crate::element::{DType, OutMut};
 use crate::error::{Error, shown};
 use crate::linalg::{orthogonal, qr};
@@ -32,6 +32,8 @@ mod parse;
 mod pick;
 mod resume;
 mod uniform;
+mod ziggurat;
+mod ziggurat_tables;
 
 /// Below this many values a call's work is not worth sharing.
 const MIN_SHARED: usize = 1 << 15;

@@ -1,6 +1,6 @@
 //! Floating-point formats: which numbers a dtype has, and which of them are nearest to a bound.
 
-use crate::element::DType;
+use super::DType;
 
 /// A binary floating-point format.
 #[derive(Clone, Copy, Debug)]
