@@ -3,3 +3,4 @@
 pub mod pcg64;
 pub mod philox;
 pub mod seed_sequence;
+pub(crate) mod words;

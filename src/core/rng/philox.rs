@@ -10,6 +10,7 @@ use std::convert::Infallible;
 use rand_core::block::{BlockRng, Generator};
 use rand_core::{SeedableRng, TryRng};
 
+use super::words::{WordBlocks, Words};
 use crate::simd::Simd;
 
 /// Multipliers of the two products of a round.
@@ -97,6 +98,24 @@ impl TryRng for Philox4x32 {
     }
 }
 
+/// The words of all blocks under a key whose counters end in the same two words.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PhiloxWords {
+    /// The key.
+    pub(crate) key: [u32; 2],
+    /// Words 2 and 3 of the counter. Words 0 and 1 are the block's number.
+    pub(crate) counter: [u32; 2],
+}
+
+impl Words for PhiloxWords {
+    type Blocks<S: Simd> = Blocks<S>;
+
+    #[inline(always)]
+    fn blocks<S: Simd>(self, simd: S, upper: u32) -> Blocks<S> {
+        Blocks::new(simd, self.key, [upper, self.counter[0], self.counter[1]])
+    }
+}
+
 /// Blocks whose counters differ in word 0 only, several vectors of them at a time.
 ///
 /// Each 64-bit lane works on one block, and each word has a lane's low half. The high half keeps
@@ -118,7 +137,7 @@ pub(crate) struct Blocks<S: Simd> {
 impl<S: Simd> Blocks<S> {
     /// Prepares blocks with counter words 1 to 3 equal to `counter`.
     #[inline(always)]
-    pub(crate) fn new(simd: S, key: [u32; 2], counter: [u32; 3]) -> Self {
+    fn new(simd: S, key: [u32; 2], counter: [u32; 3]) -> Self {
         let mut keys = [[simd.splat_u64(0); 2]; ROUNDS];
         let mut round_key = [[0u64; 2]; ROUNDS];
         let mut round = 0;
@@ -154,27 +173,26 @@ impl<S: Simd> Blocks<S> {
             fourth: simd.splat_u64((p0 & LOW) ^ round_key[2][1]),
         }
     }
+}
 
-    /// What [`Blocks::words`] takes to begin at block number `first`: the products of the first
-    /// round, in the order of [`Simd::block_numbers`]. The numbers of all blocks must be below
-    /// 2^32.
+impl<S: Simd> WordBlocks<S> for Blocks<S> {
+    /// The first round's products of the numbers of a vector's blocks.
+    type Place = S::U64;
+
     #[inline(always)]
-    pub(crate) fn start(&self, first: u32) -> S::U64 {
+    fn start(&self, first: u32) -> S::U64 {
         let simd = self.simd;
         let numbers = simd.add_u64(simd.splat_u64(u64::from(first)), simd.block_numbers());
         simd.mul_low_u64(numbers, self.multiplier[0])
     }
 
-    /// The words of `U` vectors of blocks, and the first products of the vector after them. `first`
-    /// are the first products of the first vector. Each vector gives two of words: 0 and 2 of its
-    /// blocks, then 1 and 3; a lane has the word with the lower number in its low half.
     #[inline(always)]
-    pub(crate) fn words<const U: usize>(&self, first: S::U64) -> ([[S::U64; 2]; U], S::U64) {
+    fn words<const U: usize>(&self, place: S::U64) -> ([[S::U64; 2]; U], S::U64) {
         let simd = self.simd;
         let [m0, m1] = self.multiplier;
         // A vector later, numbers are larger by its blocks, and products by as many multipliers.
         let step = simd.splat_u64(u64::from(MULTIPLIER[0]) * (S::LANES / 2) as u64);
-        let mut first = first;
+        let mut first = place;
         let mut x = [[first; 4]; U];
         for x in &mut x {
             let word2 = simd.xor_u64(simd.shr_u64::<32>(first), self.second);

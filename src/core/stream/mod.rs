@@ -20,8 +20,13 @@ pub static ALL: &[&dyn Stream] = &[&philox::Philox, &numpy::Numpy];
 /// # Errors
 /// [`Error::Value`] that lists the known names.
 pub fn by_id(id: &str) -> Result<&'static dyn Stream, Error> {
-    ALL.iter().copied().find(|stream| stream.id() == id).ok_or_else(|| {
-        let known: Vec<_> = ALL.iter().map(|stream| format!("'{}'", stream.id())).collect();
+    find(ALL, id)
+}
+
+/// The one of `streams` that is called `id`.
+fn find(streams: &[&'static dyn Stream], id: &str) -> Result<&'static dyn Stream, Error> {
+    streams.iter().copied().find(|stream| stream.id() == id).ok_or_else(|| {
+        let known: Vec<_> = streams.iter().map(|stream| format!("'{}'", stream.id())).collect();
         Error::value("stream", format!("must be one of {}", known.join(", ")), format!("'{id}'"))
     })
 }

@@ -4,24 +4,14 @@ use std::mem::MaybeUninit;
 
 use super::sampler::{Bounds, GROUP, Group, Sampler, per_block};
 use super::store::Store;
-use crate::rng::philox::Blocks;
+use crate::rng::words::{WordBlocks, Words};
 use crate::simd::{Kernel, Lane, Simd, run};
 
-/// Words 2 and 3 of the counter: which call draws, and for which attempt.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Purpose {
-    /// The number of the call on a seed generator.
-    pub(crate) draw: u32,
-    /// 0 for plain samplers, the attempt's number, from 1, for rejection.
-    pub(crate) attempt: u32,
-}
-
-/// Writes elements `first ..` of the tensor to the whole of `out`. With `bounds`, values are
-/// held inside them before they are rounded to the element type.
+/// Writes elements `first ..` of the tensor that `sampler` makes of `words` to the whole of `out`. With
+/// `bounds`, values are held inside them before they are rounded to the element type.
 pub(crate) fn fill<E: Store, D: Sampler<E::Lane>>(
     sampler: D,
-    seed: u64,
-    purpose: Purpose,
+    words: impl Words,
     bounds: Option<Bounds>,
     first: u64,
     mut out: &mut [MaybeUninit<E>],
@@ -38,8 +28,8 @@ pub(crate) fn fill<E: Store, D: Sampler<E::Lane>>(
         let block = first / per_block;
         let job = Job {
             sampler,
-            key: [seed as u32, (seed >> 32) as u32],
-            counter: [(block >> 32) as u32, purpose.draw, purpose.attempt],
+            words,
+            upper: (block >> 32) as u32,
             block: block as u32,
             skip: (first % per_block) as usize,
             out: now,
@@ -53,21 +43,22 @@ pub(crate) fn fill<E: Store, D: Sampler<E::Lane>>(
     }
 }
 
-struct Job<'a, E, D> {
+struct Job<'a, E, D, W> {
     sampler: D,
-    key: [u32; 2],
-    counter: [u32; 3],
-    /// Counter word 0 of the first block.
+    words: W,
+    /// The upper half of the blocks' numbers.
+    upper: u32,
+    /// The lower half of the first block's number.
     block: u32,
     /// Elements of the first block that come before `out`.
     skip: usize,
     out: &'a mut [MaybeUninit<E>],
 }
 
-struct Plain<'a, E, D>(Job<'a, E, D>);
-struct Held<'a, E, D>(Job<'a, E, D>, Bounds);
+struct Plain<'a, E, D, W>(Job<'a, E, D, W>);
+struct Held<'a, E, D, W>(Job<'a, E, D, W>, Bounds);
 
-impl<E: Store, D: Sampler<E::Lane>> Kernel for Plain<'_, E, D> {
+impl<E: Store, D: Sampler<E::Lane>, W: Words> Kernel for Plain<'_, E, D, W> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
@@ -76,7 +67,7 @@ impl<E: Store, D: Sampler<E::Lane>> Kernel for Plain<'_, E, D> {
     }
 }
 
-impl<E: Store, D: Sampler<E::Lane>> Kernel for Held<'_, E, D> {
+impl<E: Store, D: Sampler<E::Lane>, W: Words> Kernel for Held<'_, E, D, W> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
@@ -87,15 +78,15 @@ impl<E: Store, D: Sampler<E::Lane>> Kernel for Held<'_, E, D> {
     }
 }
 
-impl<E: Store, D: Sampler<E::Lane>> Job<'_, E, D> {
+impl<E: Store, D: Sampler<E::Lane>, W: Words> Job<'_, E, D, W> {
     #[inline(always)]
     fn run<S: Simd, const HOLD: bool>(self, simd: S, bounds: [<E::Lane as Lane>::Vector<S>; 2]) {
         /// Elements of the largest group: a vector has up to 8 blocks of 4.
         const MAX_SIZE: usize = GROUP * 8 * 4;
         let size = GROUP * (S::LANES / 2) * per_block::<E::Lane>();
-        let blocks = Blocks::new(simd, self.key, self.counter);
+        let blocks = self.words.blocks(simd, self.upper);
         let parameters = self.sampler.splat(simd);
-        let mut first = blocks.start(self.block);
+        let mut place = blocks.start(self.block);
         let mut words = [[[simd.splat_u64(0); 2]; GROUP]; GROUPS];
         // A group of which `out` takes only a part is made here and copied.
         let mut edge = [MaybeUninit::<E>::uninit(); MAX_SIZE];
@@ -104,7 +95,7 @@ impl<E: Store, D: Sampler<E::Lane>> Job<'_, E, D> {
         while !out.is_empty() {
             let groups = (skip + out.len()).div_ceil(size).min(GROUPS);
             for words in &mut words[..groups] {
-                first = draw(&blocks, first, words);
+                place = draw(&blocks, place, words);
             }
             for words in &words[..groups] {
                 let (now, later) = out.split_at_mut((size - skip).min(out.len()));
@@ -124,22 +115,25 @@ impl<E: Store, D: Sampler<E::Lane>> Job<'_, E, D> {
 /// registers. More: stores come in bursts.
 const GROUPS: usize = 2;
 
-/// Draws the words of a group. `first` are the first products of its first vector; those of the
-/// vector after the group are returned.
+/// Draws the words of the group at `place` and returns the place of the next one.
 #[inline(always)]
-fn draw<S: Simd>(blocks: &Blocks<S>, first: S::U64, words: &mut Group<S::U64>) -> S::U64 {
+fn draw<S: Simd, B: WordBlocks<S>>(
+    blocks: &B,
+    place: B::Place,
+    words: &mut Group<S::U64>,
+) -> B::Place {
     if S::UNROLL >= GROUP {
-        let (drawn, next) = blocks.words::<GROUP>(first);
+        let (drawn, next) = blocks.words::<GROUP>(place);
         *words = drawn;
         next
     } else {
-        let mut first = first;
+        let mut place = place;
         for words in words.chunks_exact_mut(2) {
-            let (drawn, next) = blocks.words::<2>(first);
+            let (drawn, next) = blocks.words::<2>(place);
             words.copy_from_slice(&drawn);
-            first = next;
+            place = next;
         }
-        first
+        place
     }
 }
 

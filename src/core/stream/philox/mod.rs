@@ -6,18 +6,21 @@
 
 use std::marker::PhantomData;
 
-use super::counter::fill::{Purpose, fill};
+use super::counter::fill::fill;
+use super::counter::plan::SamplerPlan;
 use super::counter::random_access::fill_block;
 use super::counter::sampler::{Bounds, Sampler};
 use super::counter::store::Store;
 use super::plan::{Key, Plan, Stream};
 use crate::block::Block;
 use crate::distribution::{Distribution, Values};
-use crate::element::{DType, F8E4M3Fn, F8E5M2, OutMut, bf16, f16};
+use crate::element::round::Round;
+use crate::element::{DType, Element, F8E4M3Fn, F8E5M2, OutMut, bf16, f16};
 use crate::error::{Error, shown};
 use crate::linalg::normals::NormalSource;
 use crate::linalg::orthogonal;
 use crate::parallel::Exec;
+use crate::rng::philox::PhiloxWords;
 use crate::simd::lend;
 
 mod normal;
@@ -25,7 +28,7 @@ mod normal;
 mod tests;
 mod truncated_interval;
 mod truncated_normal;
-mod uniform;
+pub(super) mod uniform;
 
 use normal::{MAX_DEVIATIONS, NormalF32, NormalF64};
 use truncated_interval::{Candidate, MIN_PROBABILITY, TruncatedInterval};
@@ -57,60 +60,36 @@ impl Stream for Philox {
         };
         check(&d, dtype)?;
         Ok(match dtype {
-            DType::F16 => single(d, key, f16::from_f32),
-            DType::BF16 => single(d, key, bf16::from_f32),
-            DType::F32 => single(d, key, |x| x),
-            DType::F8E4M3Fn => single(d, key, F8E4M3Fn::from_f32),
-            DType::F8E5M2 => single(d, key, F8E5M2::from_f32),
+            DType::F16 => single::<f16>(d, key),
+            DType::BF16 => single::<bf16>(d, key),
+            DType::F32 => single::<f32>(d, key),
+            DType::F8E4M3Fn => single::<F8E4M3Fn>(d, key),
+            DType::F8E5M2 => single::<F8E5M2>(d, key),
             DType::F64 => double(d, key),
         })
     }
 }
 
-/// A plan for elements that a sampler makes, each of its own words.
-struct SamplerPlan<E, D> {
-    sampler: D,
-    bounds: Option<Bounds>,
-    key: Key,
-    element: PhantomData<fn() -> E>,
+/// The words of a tensor: for rejection those of an attempt, counted from 1, else of attempt 0.
+fn words(key: Key, attempt: u32) -> PhiloxWords {
+    PhiloxWords { key: [key.seed as u32, (key.seed >> 32) as u32], counter: [key.draw, attempt] }
 }
 
-impl<E: Store, D: Sampler<E::Lane>> Plan for SamplerPlan<E, D> {
-    fn cost(&self, block: &Block) -> usize {
-        block.len()
-    }
-
-    fn fill(&self, block: &Block, out: OutMut<'_>, exec: &Exec<'_>) -> Result<(), Error> {
-        let purpose = Purpose { draw: self.key.draw, attempt: 0 };
-        fill_block(block, E::of(out)?, exec, |first, to| {
-            fill(self.sampler, self.key.seed, purpose, self.bounds, first, to);
-        })
-    }
-}
-
-/// A plan for normal values that are redrawn until they lie within the interval; `round` gives a
-/// computed value the element type.
-struct IntervalPlan<E, F> {
+/// A plan for normal values, computed in `L`, that are redrawn until they lie within the interval.
+struct IntervalPlan<E, L> {
     interval: TruncatedInterval,
-    round: F,
     key: Key,
-    element: PhantomData<fn() -> E>,
+    types: PhantomData<fn(L) -> E>,
 }
 
-impl<E, L, F> Plan for IntervalPlan<E, F>
-where
-    E: Store<Lane = L>,
-    L: Candidate,
-    F: Fn(L) -> E + Send + Sync,
-{
+impl<E: Element + Round<L>, L: Candidate> Plan for IntervalPlan<E, L> {
     fn cost(&self, block: &Block) -> usize {
         block.len()
     }
 
     fn fill(&self, block: &Block, out: OutMut<'_>, exec: &Exec<'_>) -> Result<(), Error> {
-        let Key { seed, draw } = self.key;
         fill_block(block, E::of(out)?, exec, |first, to| {
-            self.interval.fill(seed, draw, E::DTYPE, &self.round, first, to);
+            self.interval.fill::<L, E, _>(|attempt| words(self.key, attempt), first, to);
         })
     }
 }
@@ -135,17 +114,9 @@ impl Plan for OrthogonalPlan {
 /// The elements of a tensor of normals with mean 0 and stddev 1.
 struct StandardNormals(Key);
 
-impl NormalSource<f32> for StandardNormals {
-    fn fill(&self, first: u64, out: &mut [f32]) {
-        let purpose = Purpose { draw: self.0.draw, attempt: 0 };
-        fill(NormalF32 { mean: 0.0, stddev: 1.0 }, self.0.seed, purpose, None, first, lend(out));
-    }
-}
-
-impl NormalSource<f64> for StandardNormals {
-    fn fill(&self, first: u64, out: &mut [f64]) {
-        let purpose = Purpose { draw: self.0.draw, attempt: 0 };
-        fill(NormalF64 { mean: 0.0, stddev: 1.0 }, self.0.seed, purpose, None, first, lend(out));
+impl<T: Candidate> NormalSource<T> for StandardNormals {
+    fn fill(&self, first: u64, out: &mut [T]) {
+        fill(T::STANDARD, words(self.0, 0), None, first, lend(out));
     }
 }
 
@@ -225,10 +196,9 @@ fn probability(lower: f64, upper: f64) -> f64 {
 }
 
 /// A plan for values computed in float32.
-fn single<E: Store<Lane = f32>>(
+fn single<E: Store<Lane = f32> + Round<f32>>(
     distribution: Distribution,
     key: Key,
-    round: impl Fn(f32) -> E + Send + Sync + 'static,
 ) -> Box<dyn Plan> {
     let format = E::DTYPE.format();
     match distribution {
@@ -254,7 +224,7 @@ fn single<E: Store<Lane = f32>>(
         }
         Distribution::TruncatedNormal { mean, stddev, lower, upper } => {
             let interval = TruncatedInterval { mean, stddev, lower, upper };
-            Box::new(IntervalPlan { interval, round, key, element: PhantomData })
+            Box::new(IntervalPlan::<E, f32> { interval, key, types: PhantomData })
         }
     }
 }
@@ -280,7 +250,7 @@ fn double(distribution: Distribution, key: Key) -> Box<dyn Plan> {
         }
         Distribution::TruncatedNormal { mean, stddev, lower, upper } => {
             let interval = TruncatedInterval { mean, stddev, lower, upper };
-            Box::new(IntervalPlan { interval, round: |x: f64| x, key, element: PhantomData })
+            Box::new(IntervalPlan::<f64, f64> { interval, key, types: PhantomData })
         }
     }
 }
@@ -290,5 +260,5 @@ fn planned<E: Store, D: Sampler<E::Lane> + 'static>(
     bounds: Option<Bounds>,
     key: Key,
 ) -> Box<dyn Plan> {
-    Box::new(SamplerPlan::<E, D> { sampler, bounds, key, element: PhantomData })
+    Box::new(SamplerPlan::<E, _, _>::new(sampler, words(key, 0), bounds))
 }

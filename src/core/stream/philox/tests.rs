@@ -9,9 +9,9 @@ use super::uniform::{self, UniformF32, UniformF64};
 use crate::element::round::Round;
 use crate::element::{DType, F8E4M3Fn, F8E5M2, bf16, f16};
 use crate::parallel::Exec;
-use crate::rng::philox::block;
+use crate::rng::philox::{PhiloxWords, block};
 use crate::simd::{Isa, Kernel, Lane, Simd, holding, lend, run_on};
-use crate::stream::counter::fill::{Purpose, fill};
+use crate::stream::counter::fill::fill;
 use crate::stream::counter::sampler::{Bounds, GROUP, Sampler, per_block};
 use crate::stream::counter::store::Store;
 
@@ -351,7 +351,7 @@ struct Fill<'a> {
 }
 
 const SEED: u64 = 0x0123_4567_89ab_cdef;
-const PURPOSE: Purpose = Purpose { draw: 3, attempt: 1 };
+const WORDS: PhiloxWords = PhiloxWords { key: [SEED as u32, (SEED >> 32) as u32], counter: [3, 1] };
 
 impl Visit for Fill<'_> {
     fn visit<E: Pattern<Lane: Pattern<Lane = E::Lane>>, D: Sampler<E::Lane>>(
@@ -360,12 +360,12 @@ impl Visit for Fill<'_> {
         draw: Draw<D>,
     ) {
         let per_block = per_block::<E::Lane>() as u64;
-        let key = [SEED as u32, (SEED >> 32) as u32];
+        let PhiloxWords { key, counter: [draw_number, attempt] } = WORDS;
         let base = self.base / 4 * per_block;
         let extent = self.extents.iter().map(|(first, length, _)| first + length).max().unwrap();
         let blocks: Vec<[u32; 4]> = (0..extent.next_multiple_of(BLOCKS) as u64)
             .map(|i| base / per_block + i)
-            .map(|b| block(key, [b as u32, (b >> 32) as u32, PURPOSE.draw, PURPOSE.attempt]))
+            .map(|b| block(key, [b as u32, (b >> 32) as u32, draw_number, attempt]))
             .collect();
         let wanted = bits(&transform::<E, D>(Isa::Scalar, draw, &blocks));
         let room =
@@ -376,7 +376,7 @@ impl Visit for Fill<'_> {
                 memory.fill(E::UNTOUCHED);
                 let out = lend(&mut memory[offset..offset + length]);
                 let Draw { sampler, bounds } = draw;
-                holding(isa, || fill(sampler, SEED, PURPOSE, bounds, base + first as u64, out));
+                holding(isa, || fill(sampler, WORDS, bounds, base + first as u64, out));
                 let equal = memory.iter().enumerate().all(|(i, x)| {
                     let inside = i >= offset && i - offset < length;
                     x.bits()
@@ -400,15 +400,15 @@ impl Visit for Hostile {
         name: &str,
         draw: Draw<D>,
     ) {
-        let key = [SEED as u32, (SEED >> 32) as u32];
+        let PhiloxWords { key, counter: [draw_number, attempt] } = WORDS;
         let blocks: Vec<[u32; 4]> =
-            (0..256).map(|b| block(key, [b, 0, PURPOSE.draw, PURPOSE.attempt])).collect();
+            (0..256).map(|b| block(key, [b, 0, draw_number, attempt])).collect();
         let wanted = transform::<E, D>(Isa::Scalar, draw, &blocks);
         for isa in Isa::available() {
             let mut got = vec![E::UNTOUCHED; wanted.len()];
             let to_fill = [got.as_mut_slice()];
             let work = |_: &mut (), to: &mut [E]| {
-                fill(draw.sampler, SEED, PURPOSE, draw.bounds, 0, lend(to));
+                fill(draw.sampler, WORDS, draw.bounds, 0, lend(to));
                 Ok(())
             };
             let filled = crate::simd::hostile::within(self.0, || {

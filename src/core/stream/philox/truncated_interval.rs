@@ -8,11 +8,13 @@
 use std::mem::MaybeUninit;
 
 use super::truncated_normal::support;
-use crate::element::DType;
+use crate::element::Element;
 use crate::element::format::Format;
+use crate::element::round::Round;
+use crate::rng::words::Words;
 use crate::simd::{Lane, lend};
-use crate::stream::counter::fill::{Purpose, fill};
-use crate::stream::counter::sampler::Bounds;
+use crate::stream::counter::fill::fill;
+use crate::stream::counter::sampler::{Bounds, Sampler};
 use crate::stream::counter::store::Store;
 
 /// The smallest probability of an interval that rejection serves.
@@ -33,7 +35,7 @@ pub(crate) struct TruncatedInterval {
 /// A compute type whose standard normals can be drawn and scaled one by one.
 pub(crate) trait Candidate: Store<Lane = Self> + Lane {
     /// The sampler of standard normals.
-    type Normal: crate::stream::counter::sampler::Sampler<Self>;
+    type Normal: Sampler<Self>;
     /// Mean 0, standard deviation 1.
     const STANDARD: Self::Normal;
     /// `z * stddev + mean`, rounded twice, held within `bounds`.
@@ -63,18 +65,15 @@ impl TruncatedInterval {
         support(format, self.mean, self.stddev, self.lower, self.upper)
     }
 
-    /// Writes elements `first ..` of the tensor to the whole of `out`; `round` makes elements
-    /// from values held within `dtype`'s support.
-    pub(crate) fn fill<T: Candidate, E>(
+    /// Writes elements `first ..` of the tensor to the whole of `out`. `words` gives the words of an
+    /// attempt.
+    pub(crate) fn fill<T: Candidate, E: Element + Round<T>, W: Words>(
         &self,
-        seed: u64,
-        draw: u32,
-        dtype: DType,
-        round: impl Fn(T) -> E,
+        words: impl Fn(u32) -> W,
         first: u64,
         out: &mut [MaybeUninit<E>],
     ) {
-        let bounds = self.support(dtype.format());
+        let bounds = self.support(E::DTYPE.format());
         let (stddev, mean) = (T::from_f64(self.stddev), T::from_f64(self.mean));
         let (lower, upper) = (T::from_f64(self.lower), T::from_f64(self.upper));
         let mut first = first;
@@ -86,11 +85,10 @@ impl TruncatedInterval {
             let mut attempt = 0;
             while left > 0 {
                 attempt += 1;
-                let purpose = Purpose { draw, attempt };
-                fill(T::STANDARD, seed, purpose, None, first, lend(candidates));
+                fill(T::STANDARD, words(attempt), None, first, lend(candidates));
                 for ((&z, open), to) in candidates.iter().zip(&mut open).zip(&mut *group) {
                     if *open && lower <= z && z <= upper {
-                        to.write(round(T::place(z, stddev, mean, bounds)));
+                        to.write(E::rounded(T::place(z, stddev, mean, bounds)));
                         *open = false;
                         left -= 1;
                     }
