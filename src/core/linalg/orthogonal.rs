@@ -78,8 +78,8 @@ fn fill_as<T: Lane, O: Round<T>>(
     })
 }
 
-/// What a tensor of this shape costs, in elements drawn, whatever is taken of it: the matrix is made
-/// whole.
+/// What a tensor of this shape costs, in elements drawn, whatever is taken of it: the matrix is
+/// made whole.
 ///
 /// # Errors
 /// [`Error::Value`] for a shape of rank below 2 or a gain that is not finite.

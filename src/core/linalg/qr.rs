@@ -26,21 +26,17 @@ use super::panels::{Reflectors, cut_rows};
 use super::product::{SolveTransposed, sum_blocks};
 use super::workspace::{Workspace, zeroed};
 use crate::block::Block;
-use crate::element::OutMut;
-use crate::element::round::Round;
 use crate::error::Error;
 use crate::parallel::Exec;
 use crate::simd::{self, Lane, lend};
 
 mod house;
 
-/// Writes the elements `block` of the orthogonal tensor that NumPy makes of the matrix that
-/// `gaussian` draws, times `gain`. The QR is computed in float64 for every dtype.
+/// Writes the elements `block` of the orthogonal tensor made of the matrix that `gaussian` draws to
+/// `out`, whose elements in C order are the block's. `finish` makes an element of an entry of Q.
 ///
 /// `gaussian` gets the whole tall matrix as a block, of max(rows, columns) rows and min(rows,
-/// columns) columns, and memory for it. For bfloat16 results that is bfloat16, and Q is scaled in
-/// float64, as NumPy does it; for all others it is float32, and Q is rounded to float32 and scaled
-/// in it.
+/// columns) columns, and memory for it. The QR is computed in float64.
 ///
 /// The whole tensor is computed for any block. Workspace: 8 bytes for each of the reflectors'
 /// entries, the matrix, and 4 strips of [`BLOCK_SIZE`] columns a thread.
@@ -48,38 +44,11 @@ mod house;
 /// # Errors
 /// [`Error::Value`] for a shape of rank below 2, [`Error::OutOfMemory`], both before anything is
 /// written; those of `gaussian`; [`Error::Interrupted`].
-pub fn fill(
-    gain: f64,
-    block: &Block,
-    out: OutMut<'_>,
-    exec: &Exec<'_>,
-    gaussian: impl Fn(&Block, OutMut<'_>) -> Result<(), Error>,
-) -> Result<(), Error> {
-    let draw = |block: &Block, to: ArrayViewMutD<'_, _>| gaussian(block, OutMut::F32(to));
-    let factor = gain as f32;
-    match out {
-        OutMut::F16(out) => fill_as(block, out, exec, draw, |x| Round::rounded(x as f32 * factor)),
-        OutMut::F32(out) => fill_as(block, out, exec, draw, |x| x as f32 * factor),
-        OutMut::F64(out) => fill_as(block, out, exec, draw, |x| f64::from(x as f32 * factor)),
-        OutMut::F8E4M3Fn(out) => {
-            fill_as(block, out, exec, draw, |x| Round::rounded(x as f32 * factor))
-        }
-        OutMut::F8E5M2(out) => {
-            fill_as(block, out, exec, draw, |x| Round::rounded(x as f32 * factor))
-        }
-        OutMut::BF16(out) => {
-            let draw = |block: &Block, to: ArrayViewMutD<'_, _>| gaussian(block, OutMut::BF16(to));
-            fill_as(block, out, exec, draw, |x| Round::rounded((x * gain) as f32))
-        }
-    }
-}
-
-/// [`fill`] for a Gaussian of type `G`; `finish` makes an element of an entry of Q.
-fn fill_as<G: Pod + Send + Sync + Into<f64>, O: Copy + Send + Sync>(
+pub fn fill<G: Pod + Send + Sync + Into<f64>, O: Copy + Send + Sync>(
     block: &Block,
     out: ArrayViewMutD<'_, MaybeUninit<O>>,
     exec: &Exec<'_>,
-    draw: impl FnOnce(&Block, ArrayViewMutD<'_, MaybeUninit<G>>) -> Result<(), Error>,
+    gaussian: impl FnOnce(&Block, ArrayViewMutD<'_, MaybeUninit<G>>) -> Result<(), Error>,
     finish: impl Fn(f64) -> O + Sync,
 ) -> Result<(), Error> {
     let (rows, columns) = flatten(block.shape())?;
@@ -94,7 +63,7 @@ fn fill_as<G: Pod + Send + Sync + Into<f64>, O: Copy + Send + Sync>(
         let former = Former::allocate(m, n, exec)?;
         let mut matrix = zeroed(m * n)?;
         let view = ArrayViewMutD::from_shape(IxDyn(&[m, n]), lend(&mut matrix));
-        draw(&Block::whole(&[m, n])?, view.map_err(|_| out_of_memory())?)?;
+        gaussian(&Block::whole(&[m, n])?, view.map_err(|_| out_of_memory())?)?;
         factoring.run(&matrix, &mut reflectors, exec)?;
         drop(matrix);
         former.form(&mut reflectors, out, exec, finish)

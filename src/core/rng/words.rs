@@ -26,7 +26,7 @@ pub(crate) trait WordBlocks<S: Simd>: Copy {
 
     /// The words of `U` vectors of blocks from `place` on, and the place after them.
     ///
-    /// Each vector gives two of words: 0 and 2 of its blocks, then 1 and 3. A lane has the word with
-    /// the lower number in its low half. Lanes are in the order of [`Simd::block_numbers`].
+    /// Each vector gives two of words: 0 and 2 of its blocks, then 1 and 3. A lane has the word
+    /// with the lower number in its low half. Lanes are in the order of [`Simd::block_numbers`].
     fn words<const U: usize>(&self, place: Self::Place) -> ([[S::U64; 2]; U], Self::Place);
 }

@@ -1,7 +1,7 @@
 //! Streams: named, frozen ways to turn a seed into a tensor.
 //!
-//! A stream fixes every bit of every element. To add one, add a folder or a file, its `mod` here and
-//! its line in [`ALL`].
+//! A stream fixes every bit of every element. To add one, add a folder or a file, its `mod` here
+//! and its line in [`ALL`].
 
 use crate::error::Error;
 

@@ -72,25 +72,3 @@ fn a_zero_on_the_diagonal_of_r_gives_a_zero_column() {
     assert_eq!(orthogonal(&Array2::zeros((1, 1)), 1)[[0, 0]], 0.0);
     assert_eq!(orthogonal(&Array2::from_elem((1, 1), -3.0), 1)[[0, 0]], -1.0);
 }
-
-/// The result is rounded to float32 before it is scaled in float32, and then once more.
-#[test]
-fn fill_rounds_as_numpy_does() {
-    let a = matrix(7, 4).mapv(|x| x as f32);
-    let block = Block::whole(&[2, 2, 7]).unwrap();
-    let mut out = ndarray::ArrayD::<f64>::uninit(IxDyn(&[2, 2, 7]));
-    let draw = |block: &Block, to: OutMut<'_>| {
-        assert_eq!(block.shape(), [7, 4]);
-        let OutMut::F32(mut to) = to else { panic!("float32") };
-        to.iter_mut().zip(&a).for_each(|(to, &x)| {
-            to.write(x);
-        });
-        Ok(())
-    };
-    fill(1.1, &block, OutMut::F64(out.view_mut()), &Exec::serial(), draw).unwrap();
-    // SAFETY: filled.
-    let out = unsafe { out.assume_init() };
-    let out = out.into_shape_with_order((4, 7)).unwrap();
-    let q = orthogonal(&a.mapv(f64::from), 1);
-    assert_eq!(out.t(), q.mapv(|x| f64::from(x as f32 * 1.1f32)));
-}

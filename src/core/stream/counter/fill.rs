@@ -7,8 +7,8 @@ use super::store::Store;
 use crate::rng::words::{WordBlocks, Words};
 use crate::simd::{Kernel, Lane, Simd, run};
 
-/// Writes elements `first ..` of the tensor that `sampler` makes of `words` to the whole of `out`. With
-/// `bounds`, values are held inside them before they are rounded to the element type.
+/// Writes elements `first ..` of the tensor that `sampler` makes of `words` to the whole of `out`.
+/// With `bounds`, values are held inside them before they are rounded to the element type.
 pub(crate) fn fill<E: Store, D: Sampler<E::Lane>>(
     sampler: D,
     words: impl Words,

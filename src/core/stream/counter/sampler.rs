@@ -17,8 +17,9 @@ pub(crate) type Group<V> = [[V; 2]; GROUP];
 
 /// A transform of random words to values computed in `L`, element by element.
 ///
-/// `words` are the even and the odd words of vectors of blocks, as [`crate::rng::words::WordBlocks`]
-/// gives them. The result is the values of the same blocks in natural order.
+/// `words` are the even and the odd words of vectors of blocks, as
+/// [`crate::rng::words::WordBlocks`] gives them. The result is the values of the same blocks in
+/// natural order.
 pub(crate) trait Sampler<L: Lane>: Copy + Send + Sync {
     /// The parameters in every lane.
     type Splat<S: Simd>: Copy;

@@ -22,12 +22,13 @@ use crate::block::Block;
 use crate::distribution::{Distribution, Values};
 use crate::element::{DType, OutMut};
 use crate::error::{Error, shown};
-use crate::linalg::{orthogonal, qr};
+use crate::linalg;
 use crate::parallel::Exec;
 use crate::rng::pcg64::Pcg64;
 use crate::rng::seed_sequence::SeedSequence;
 
 mod normal;
+mod orthogonal;
 mod parse;
 mod pick;
 mod resume;
@@ -176,7 +177,9 @@ impl Plan for OrthogonalPlan {
     }
 
     fn fill(&self, block: &Block, out: OutMut<'_>, exec: &Exec<'_>) -> Result<(), Error> {
-        qr::fill(self.gain, block, out, exec, |block, to| self.gaussian.fill(block, to, exec))
+        orthogonal::fill(self.gain, block, out, exec, |block, to| {
+            self.gaussian.fill(block, to, exec)
+        })
     }
 }
 
@@ -251,7 +254,7 @@ impl Stream for Numpy {
                 Box::new(SequencePlan { start, rule: Rule::new(&distribution, shape)? })
             }
             Values::Orthogonal { gain } => {
-                let cost = orthogonal::cost(gain, shape)?;
+                let cost = linalg::orthogonal::cost(gain, shape)?;
                 let gaussian = SequencePlan { start, rule: Rule::Normal(normal_rule(0.0, 1.0)?) };
                 Box::new(OrthogonalPlan { gaussian, gain, cost })
             }

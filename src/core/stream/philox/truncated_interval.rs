@@ -65,8 +65,8 @@ impl TruncatedInterval {
         support(format, self.mean, self.stddev, self.lower, self.upper)
     }
 
-    /// Writes elements `first ..` of the tensor to the whole of `out`. `words` gives the words of an
-    /// attempt.
+    /// Writes elements `first ..` of the tensor to the whole of `out`. `words` gives the words of
+    /// an attempt.
     pub(crate) fn fill<T: Candidate, E: Element + Round<T>, W: Words>(
         &self,
         words: impl Fn(u32) -> W,
