@@ -35,8 +35,8 @@ pub enum Distribution {
 pub enum Values {
     /// Elements that follow a distribution, independently.
     Independent(Distribution),
-    /// An orthogonal matrix, drawn uniformly: the tensor with all axes but the last flattened
-    /// into one.
+    /// An orthogonal matrix, drawn uniformly. The tensor is seen as a matrix by flattening all axes
+    /// but the last.
     Orthogonal {
         /// Factor of the matrix.
         gain: f64,

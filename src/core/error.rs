@@ -71,7 +71,8 @@ impl Error {
     }
 }
 
-/// A number as Python prints it: as short as it can be, and without hundreds of digits.
+/// A number as Python prints it: with as few digits as tell it from others, and an exponent where
+/// it is large or small.
 pub(crate) fn shown(x: f64) -> String {
     if x.is_nan() { "nan".to_owned() } else { format!("{x:?}") }
 }

@@ -102,7 +102,7 @@ impl OutMut<'_> {
 
 /// A type that a tensor of random values can have.
 pub trait Element: Copy + Send + Sync + 'static {
-    /// Its name as a value.
+    /// The same type as a value.
     const DTYPE: DType;
 
     /// `out`, whose elements are of this type.

@@ -1,7 +1,6 @@
 //! Filling memory with one value.
 //!
-//! Any type of item of up to 16 bytes is filled by its bytes, so that what the types are called is
-//! nobody's concern here.
+//! Items are filled by their bytes, up to 16 of them, so no type of item has to be known here.
 
 use std::mem::MaybeUninit;
 
@@ -12,7 +11,7 @@ use crate::error::Error;
 use crate::parallel::Exec;
 use crate::stream::counter::random_access::fill_block;
 
-/// Memory lent by the caller, as items of a number of bytes.
+/// Memory of the caller, as items of a number of bytes.
 #[derive(Debug)]
 pub enum Items<'a> {
     /// Items of one byte.

@@ -84,13 +84,13 @@ fn fill_as<T: Lane, O: Round<T>>(
 /// # Errors
 /// [`Error::Value`] for a shape of rank below 2 or a gain that is not finite.
 pub fn cost(gain: f64, shape: &[usize]) -> Result<usize, Error> {
-    /// Products that an element passes through in the time of one draw.
+    /// How many products an element takes part in, in the time of one draw.
     const PRODUCTS_A_DRAW: usize = 100;
     let (rows, columns) = flatten(shape)?;
     if !gain.is_finite() {
         return Err(Error::value("gain", "must be finite", shown(gain)));
     }
-    // Each element passes through as many products as the shorter side is long.
+    // Each element takes part in as many products as the shorter side has entries.
     let draws = 1 + rows.min(columns) / PRODUCTS_A_DRAW;
     Ok(rows.saturating_mul(columns).saturating_mul(draws))
 }

@@ -6,8 +6,8 @@ use crate::element::{DType, OutMut};
 use crate::error::Error;
 use crate::parallel::Exec;
 
-/// Where a stream starts: the user's seed, and which call on a seed generator this is (0 for a
-/// plain integer seed).
+/// Where a stream starts: the user's seed, and the number of the call on a seed generator, which is
+/// 0 for a plain integer seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Key {
     /// The seed.
@@ -38,8 +38,8 @@ pub trait Stream: Sync {
 
 /// A tensor that is ready to be drawn, any block of it as often as wanted and from any thread.
 pub trait Plan: Send + Sync {
-    /// What filling `block` costs, in elements drawn. A stream without random access also draws
-    /// those before the block.
+    /// What it costs to fill `block`, in elements drawn. A stream without random access draws those
+    /// before the block, too.
     fn cost(&self, block: &Block) -> usize;
 
     /// Writes the elements `block` of the tensor to `out`, which has the planned dtype and, counted

@@ -4,9 +4,10 @@
 //! values are computed in float64 as `numpy.random.Generator` does, by uniform doubles and the
 //! ziggurat, truncated by rejection as Keras' loop does, and converted once at the end.
 //!
-//! Consumes one draw a uniform value, 1.0221 on average a normal one. Random access: uniform by a
-//! jump; normal by parsing the draws before, on all threads, from the start or from where an
-//! earlier block of the same tensor ended. Memory beside the output: one chunk a thread.
+//! A uniform value consumes one draw, a normal one 1.0221 on average. Uniform values have random
+//! access, by a jump. For normal ones the draws before are parsed, on all threads, from the start
+//! or from where an earlier block of the same tensor ended. Memory beside the output: one chunk for
+//! each thread.
 //!
 //! Stability: Exact(`keras.initializers` and `keras.random`, Keras 3.15, on `numpy.random`, NumPy
 //! 1.17 to 2.4, x86-64 and glibc). NumPy's builds for other processors may fuse the scale and the
@@ -36,9 +37,9 @@ mod uniform;
 mod ziggurat;
 mod ziggurat_tables;
 
-/// Below this many values a call's work is not worth sharing.
+/// The fewest values that are worth sharing among threads.
 const MIN_SHARED: usize = 1 << 15;
-/// The fewest draws a chunk should have: some hundred times what putting it right costs.
+/// The fewest draws in a chunk: some hundred times what its correction costs.
 const MIN_CHUNK: u64 = 1 << 12;
 
 /// The stream of Keras' NumPy backend.
@@ -59,7 +60,7 @@ fn uniform_range(low: f64, high: f64) -> Result<uniform::Range, Error> {
     if !width.is_finite() {
         return Err(Error::overflow("high - low", "must be finite", received));
     }
-    // NumPy looks at the sign bit: from 0.0 to -0.0 is refused.
+    // NumPy looks at the sign bit, so it refuses 0.0 to -0.0.
     if width.is_sign_negative() {
         return Err(Error::value("high - low", "must be >= 0", received));
     }
@@ -68,14 +69,15 @@ fn uniform_range(low: f64, high: f64) -> Result<uniform::Range, Error> {
 
 /// Refuses what `numpy.random.Generator.normal` refuses.
 fn normal_rule(mean: f64, stddev: f64) -> Result<parse::Rule, Error> {
-    // NumPy looks at the sign bit: -0.0 is refused, NaN is not.
+    // NumPy looks at the sign bit, so it refuses -0.0 and takes NaN.
     if !stddev.is_nan() && stddev.is_sign_negative() {
         return Err(Error::value("stddev", "must be >= 0 (and not -0.0)", shown(stddev)));
     }
     Ok(parse::Rule { mean, stddev, bounds: None })
 }
 
-/// As [`normal_rule`], and refuses bounds that no value satisfies: Keras' loop would never end.
+/// As [`normal_rule`]. Also refuses bounds that no value satisfies, where Keras' loop would never
+/// end.
 fn truncated_rule(mean: f64, stddev: f64, lower: f64, upper: f64) -> Result<parse::Rule, Error> {
     let rule = normal_rule(mean, stddev)?;
     if stddev.is_nan() {
@@ -101,7 +103,7 @@ fn truncated_rule(mean: f64, stddev: f64, lower: f64, upper: f64) -> Result<pars
 enum Rule {
     Uniform(uniform::Range),
     Normal(parse::Rule),
-    /// Nothing: Keras' loop does not draw for an empty tensor, so nothing is refused either.
+    /// Nothing is drawn, and no parameter refused: Keras' loop does not run for an empty tensor.
     Nothing,
 }
 
@@ -146,7 +148,7 @@ impl Plan for SequencePlan {
     fn cost(&self, block: &Block) -> usize {
         match self.rule {
             Rule::Uniform(_) => block.len(),
-            // Blocks may run backwards.
+            // A block with negative steps ends before it begins.
             Rule::Normal(_) => ends(block).map_or(0, |(first, end)| first.max(end) as usize),
             Rule::Nothing => 0,
         }
@@ -183,7 +185,8 @@ impl Plan for OrthogonalPlan {
     }
 }
 
-/// Draws of a chunk for about `values` values: enough chunks that threads end together.
+/// The number of draws in a chunk where about `values` values are wanted: there are enough chunks
+/// that all threads finish at about the same time.
 fn chunk_draws(values: u64, exec: &Exec<'_>) -> u64 {
     let share = values / (8 * exec.threads() as u64);
     share.next_multiple_of(MIN_CHUNK).clamp(MIN_CHUNK, normal::MAX_CHUNK)

@@ -1,8 +1,8 @@
 //! The native stream: element e of a tensor is a function of the seed, the call and e alone.
 //!
 //! Engine: [`crate::rng::philox`]. The key is the seed; the counter is (block low, block high,
-//! call on the seed generator, attempt). Random access everywhere.
-//! Stability: Stable; docs/streams.md is the definition.
+//! call on the seed generator, attempt). All elements have random access. Stability: Stable;
+//! docs/streams.md is the definition.
 
 use std::marker::PhantomData;
 
@@ -111,7 +111,7 @@ impl Plan for OrthogonalPlan {
     }
 }
 
-/// The elements of a tensor of normals with mean 0 and stddev 1.
+/// The elements of a tensor of normals with mean 0 and standard deviation 1.
 struct StandardNormals(Key);
 
 impl<T: Candidate> NormalSource<T> for StandardNormals {
@@ -182,7 +182,7 @@ fn check(distribution: &Distribution, dtype: DType) -> Result<(), Error> {
 }
 
 /// The probability that a standard normal lies between `lower` and `upper`, to about 1e-7
-/// (Abramowitz and Stegun 7.1.26); it only decides whether rejection is worth while.
+/// (Abramowitz and Stegun 7.1.26). It decides whether rejection is worth while, and nothing else.
 fn probability(lower: f64, upper: f64) -> f64 {
     let below = |x: f64| {
         let z = x.abs() / std::f64::consts::SQRT_2;
@@ -206,7 +206,7 @@ fn single<E: Store<Lane = f32> + Round<f32>>(
             let bounds = uniform::support(format, low, high);
             let compute = uniform::support(DType::F32.format(), low, high);
             let sampler = UniformF32::new(low, high, compute);
-            // float32 values stay inside by their scale, unless no number lies inside.
+            // The scale keeps float32 values inside, unless there is no number inside.
             let hold = E::DTYPE != DType::F32 || compute.low == compute.high;
             planned::<E, _>(sampler, hold.then_some(bounds), key)
         }
