@@ -25,7 +25,7 @@ use crate::parallel::Exec;
 use crate::simd::{self, Lane};
 
 /// The most numbers that a strip may have for one thread to work on it alone. Applying a block to
-/// that many takes some 25 ms in float64, and no interrupt is heard before it is done.
+/// that many takes some 10 ms in float64, and no interrupt is heard before it is done.
 pub(super) const MAX_STRIP: usize = 1 << 20;
 
 /// A task that applies several blocks ends once it has passed through so many numbers.

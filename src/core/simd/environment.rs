@@ -51,8 +51,8 @@ mod register {
 
     pub(super) fn write(value: u64) {
         // SAFETY: `value` was read from FPCR or is the architecture's default, which Rust assumes;
-        // this either establishes it or is the caller's own state. Not `nomem`: what is read and
-        // written stays on its side.
+        // this either establishes it or is the caller's own state. Without `nomem`, so that
+        // accesses to memory are not moved across it.
         unsafe { asm!("msr fpcr, {}", in(reg) value, options(nostack, preserves_flags)) }
     }
 
@@ -122,8 +122,8 @@ pub(crate) mod hostile {
         (register::read() ^ register::standard()) & MASK
     }
 
-    /// Calls `f` in these modes. It computes nothing by itself: Rust takes the defaults for
-    /// granted.
+    /// Calls `f` in these modes. This function computes nothing itself, for Rust
+    /// assumes the default modes.
     pub(crate) fn within<T>(mode: u64, f: impl FnOnce() -> T) -> T {
         let before = register::read();
         register::write(register::standard() | mode);

@@ -79,7 +79,7 @@ fn double_bits_of(x: f64) -> u64 {
     if x.is_nan() { f64::NAN.to_bits() } else { x.to_bits() }
 }
 
-/// The smaller numbers, NaN made 1: what [`Simd::min_f32`] may get.
+/// The numbers with NaN replaced by 1: operands that [`Simd::min_f32`] takes.
 fn without_nan(x: &[f32]) -> Vec<f32> {
     x.iter().map(|x| if x.is_nan() { 1.0 } else { *x }).collect()
 }
@@ -181,7 +181,7 @@ impl Kernel for Narrow<'_> {
     }
 }
 
-/// Words of a linear congruential generator, the extremes among them, each in every position.
+/// Words of a linear congruential generator with extreme ones among them, each in every position.
 fn words(seed: u64) -> Vec<u32> {
     const SPECIAL: [u32; 23] = [
         0,
@@ -282,8 +282,8 @@ fn every_float16_and_the_ties_between_round_to_nearest_even() {
     }
 }
 
-/// What parsing draws takes, of the same words whatever the width: table rows, masks, the lanes
-/// that masks keep, and rounded floats.
+/// The operations that accept and reject draws, on the same words for every width: rows of a table,
+/// masks, the lanes that masks keep, and rounded floats.
 struct Choices<'a> {
     bits: &'a [u64],
     table: &'a [[u64; 2]; ROWS],

@@ -30,8 +30,8 @@ fn matrix(m: usize, n: usize) -> Array2<f64> {
     })
 }
 
-/// Q's columns move by the rounding of either factorization times the condition of the leading
-/// columns, for Gaussian-like matrices of these sizes at most about a thousand.
+/// Q's columns differ by the rounding of either factorization times the condition number of the
+/// leading columns, which is at most about a thousand for Gaussian-like matrices of these sizes.
 #[test]
 fn agrees_with_nalgebra() {
     for (m, n) in [

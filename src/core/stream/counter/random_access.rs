@@ -10,7 +10,7 @@ use crate::pages::PAGE;
 use crate::parallel::Exec;
 
 /// The most bytes of the output in a part, which one thread fills: a huge page, so that no two
-/// threads wait for the same one. A part takes less than some milliseconds.
+/// threads wait for the same one. A part is done within milliseconds.
 const MAX_PART: usize = 2 << 20;
 
 /// The fewest parts for each thread, where parts need not be smaller than a page: the others finish

@@ -23,7 +23,7 @@ pub(crate) type Group<V> = [[V; 2]; GROUP];
 pub(crate) trait Sampler<L: Lane>: Copy + Send + Sync {
     /// The parameters in every lane.
     type Splat<S: Simd>: Copy;
-    /// Spreads the parameters.
+    /// Spreads the parameters to all lanes.
     fn splat<S: Simd>(&self, simd: S) -> Self::Splat<S>;
     /// Transforms a group.
     fn sample<S: Simd>(

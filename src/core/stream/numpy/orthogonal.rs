@@ -1,8 +1,8 @@
 //! Orthogonal matrices as Keras makes them with `numpy.linalg.qr`.
 //!
-//! The QR is computed in float64 for every dtype. Q is then rounded to float32 and scaled in it.
-//! For bfloat16 the Gaussian is bfloat16, which NumPy does not know as a float; there Q stays in
-//! float64 until it is scaled.
+//! The QR is computed in float64 for every dtype. For bfloat16 the Gaussian is bfloat16, and Q is
+//! scaled in float64. For all others the Gaussian is float32, and Q is rounded to float32 and
+//! scaled in it.
 
 use ndarray::ArrayViewMutD;
 

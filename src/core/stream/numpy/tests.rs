@@ -120,8 +120,8 @@ fn tensors_are_numpys() {
     assert!(rows >= 500, "{rows} rows read");
 }
 
-/// Keys whose sequences are short of nothing: with chunks this small every chunk is entered in
-/// the middle of a pass now and then, and some passes reach over several chunks.
+/// With chunks this small, chunks are entered in the middle of a pass now and then, and some passes
+/// reach over several chunks.
 #[test]
 fn any_chunk_size_and_number_of_threads_gives_the_same_values() {
     let pools = [1, 2, 3, 8].map(|n| Pool::new(NonZero::new(n).unwrap()).unwrap());
@@ -138,7 +138,7 @@ fn any_chunk_size_and_number_of_threads_gives_the_same_values() {
             let sink = normal::Contiguous { skip: 0, out: lend(&mut out) };
             let (draw, value) = normal::run(start, &rule, sink, chunk, &exec).unwrap();
             assert!(out == expected, "seed {seed}, {bounds:?}, chunk {chunk}");
-            // The place it names is one to go on from.
+            // A parse can go on from the place that is returned.
             let later = start.advanced(draw.into());
             let mut rest = vec![0.0f64; expected.len() - value as usize];
             normal::fill_in_order(later, &rule, lend(&mut rest), &Exec::serial()).unwrap();
