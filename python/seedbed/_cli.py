@@ -23,8 +23,10 @@ from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
 import seedbed
-from seedbed._checkpoint import WriteError, encode_header, write_checkpoint
-from seedbed._spec import SpecError, Specification, read_specification
+from seedbed._checkpoint.format import Layout
+from seedbed._checkpoint.publish import WriteError
+from seedbed._checkpoint.writer import write_checkpoint
+from seedbed._spec import SpecError, Specification, TensorSpec, read_specification
 
 DONE, FAILED, WRONG = 0, 1, 2
 
@@ -135,25 +137,26 @@ def _init(options: argparse.Namespace) -> int:
         if output is not None and os.path.samefile(options.specification, output):
             return _complain(f"{output}: -o/--output must not be the specification itself", WRONG)
     specification = read_specification(options.specification)
+    layout = specification.layout()
     if output is None or options.dry_run:
-        _print_table(specification)
+        _print_table(specification, layout)
         return DONE
     if options.threads is not None:
         seedbed.set_num_threads(options.threads)
     started = time.perf_counter()
     total = specification.nbytes
     with _progress(output, total, options.quiet) as advance:
-        size = write_checkpoint(output, specification.tensors, specification.metadata(), advance)
+        write_checkpoint(output, layout, advance)
     if not options.quiet:
         seconds = time.perf_counter() - started
         _say(
             f"{output}: {len(specification.tensors)} tensors, {specification.elements} parameters, "
-            f"{_bytes(size)} in {seconds:.2f} s ({_bytes(size / seconds)}/s)"
+            f"{_bytes(layout.nbytes)} in {seconds:.2f} s ({_bytes(layout.nbytes / seconds)}/s)"
         )
     return DONE
 
 
-def _print_table(specification: Specification) -> None:
+def _print_table(specification: Specification, layout: Layout[TensorSpec]) -> None:
     """Print a line a tensor, then the sums."""
     rows = [
         (
@@ -176,12 +179,8 @@ def _print_table(specification: Specification) -> None:
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
         print("  ".join(cells))
-    metadata = specification.metadata()
-    size = len(encode_header(specification.tensors, metadata)) + specification.nbytes
-    print(
-        f"file: {size} bytes; " + ", ".join(f"{key} {value}" for key, value in metadata.items()),
-        flush=True,
-    )
+    made = ", ".join(f"{key} {value}" for key, value in specification.metadata().items())
+    print(f"file: {layout.nbytes} bytes; {made}", flush=True)
 
 
 @contextlib.contextmanager

@@ -24,7 +24,17 @@ from typing import Any, NoReturn
 import numpy as np
 
 from seedbed import _core, initializers
-from seedbed._checkpoint import MAX_HEADER_BYTES, METADATA_KEY, SAFETENSORS_DTYPES, Index
+from seedbed._checkpoint.format import (
+    LEAST_ENTRY_BYTES,
+    MAX_HEADER_BYTES,
+    METADATA_KEY,
+    SAFETENSORS_DTYPES,
+    HeaderError,
+    Layout,
+    lay_out,
+    name_bytes,
+)
+from seedbed._checkpoint.writer import Index
 from seedbed._dtypes import standardize
 from seedbed._streams import use_stream
 from seedbed.random import fold_in
@@ -38,9 +48,6 @@ MAX_BYTES = 2**63 - 1
 # NumPy's own limit.
 MAX_RANK = 64
 MAX_SEED = 2**64 - 1
-# The least that the header says of a tensor besides its name:
-# {"dtype":"U8","shape":[],"data_offsets":[0,0]}.
-_LEAST_ENTRY_BYTES = 50
 
 _TOP_KEYS = ("seed", "dtype", "stream", "tensor")
 _TENSOR_KEYS = ("name", "shape", "init", "dtype", "repeat")
@@ -148,9 +155,24 @@ class Specification:
     def nbytes(self) -> int:
         return sum(tensor.nbytes for tensor in self.tensors)
 
+    def layout(self) -> Layout[TensorSpec]:
+        """What the checkpoint will look like.
+
+        Raises:
+            SpecError: Its header would be longer than readers accept.
+        """
+        try:
+            return lay_out(self.tensors, self.metadata())
+        except HeaderError as error:
+            raise SpecError(
+                f"{self.path}: tensor `{_short(error.tensor)}`: `name` {error}"
+            ) from error
+
     def metadata(self) -> dict[str, str]:
         """What the checkpoint says of its own making; safetensors allows strings only."""
         return {
+            # What the tensors are for: transformers and others load no file that does not say so.
+            "format": "pt",
             "seed": str(self.seed),
             "stream": self.stream,
             "seedbed_version": _core.__version__,
@@ -247,7 +269,7 @@ class _Reader:
                 )
             for full_name in names:
                 origin = origins.setdefault(full_name, number)
-                header_bytes += len(full_name) + _LEAST_ENTRY_BYTES
+                header_bytes += name_bytes(full_name) + LEAST_ENTRY_BYTES
                 # One entry can repeat itself: "{a}{b}" is "111" for 1, 11 and for 11, 1.
                 if origin != number or len(origins) != len(made.tensors) + 1:
                     other = (

@@ -25,7 +25,8 @@ import safetensors.numpy
 
 import seedbed
 from seedbed import initializers
-from seedbed._checkpoint import write_checkpoint
+from seedbed._checkpoint.format import lay_out
+from seedbed._checkpoint.writer import write_checkpoint
 from seedbed._cli import main
 from seedbed._spec import parse_specification
 from seedbed.random import fold_in
@@ -80,12 +81,9 @@ def test_the_tiny_example_is_what_the_initializers_return(tmp_path: Path) -> Non
     arrays = read(out)
     data = out.read_bytes()
     header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-    # In the order of the specification.
-    assert list(header)[1:4] == [
-        "embedding.weight",
-        "layer.0.expert.0.kernel",
-        "layer.0.expert.1.kernel",
-    ]
+    # Larger items first, and otherwise the order of the specification.
+    assert list(header)[1:4] == ["steps", "embedding.weight", "layer.0.recurrent"]
+    assert list(header)[7:9] == ["layer.0.expert.0.kernel", "layer.0.expert.1.kernel"]
 
     def seeded(
         name: str, cls: type[initializers.Initializer], **config: object
@@ -118,6 +116,7 @@ def test_the_tiny_example_is_what_the_initializers_return(tmp_path: Path) -> Non
 
     with safetensors.safe_open(str(out), "numpy") as file:
         assert file.metadata() == {
+            "format": "pt",
             "seed": "7",
             "stream": "philox",
             "seedbed_version": seedbed.__version__,
@@ -320,6 +319,15 @@ def test_an_unwritable_target_is_exit_code_1(tmp_path: Path, name: str) -> None:
     assert os.listdir(tmp_path) == ["m.toml"]
 
 
+# Names of the length that file systems allow, in bytes; the temporary name is longer by itself.
+@pytest.mark.parametrize("name", ["字" * 84, "é" * 126, "x" * 255, "x" + "字" * 84])
+def test_a_long_name_can_be_written(tmp_path: Path, name: str) -> None:
+    (tmp_path / "m.toml").write_text(SMALL)
+    done = run("init", tmp_path / "m.toml", "-o", tmp_path / name)
+    assert done.returncode == 0, done.stderr
+    assert sorted(os.listdir(tmp_path)) == ["m.toml", name]
+
+
 def test_devices_are_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "m.toml").write_text(SMALL)
     assert run("init", tmp_path / "m.toml", "-o", os.devnull).returncode == 1
@@ -460,7 +468,7 @@ def test_every_initializer_in_small_chunks_is_the_direct_call(
         expected = initializers.get(identifier)(shape, dtype=dtype)
     path = tmp_path / "m.safetensors"
     for chunk_bytes in (8, 64, 1 << 20):
-        write_checkpoint(str(path), specification.tensors, {}, chunk_bytes=chunk_bytes)
+        write_checkpoint(str(path), lay_out(specification.tensors, {}), chunk_bytes=chunk_bytes)
         data = path.read_bytes()
         assert data[8 + int.from_bytes(data[:8], "little") :] == expected.tobytes()
 

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 import seedbed
 from seedbed import initializers
+from seedbed._checkpoint import format as file_format
 from seedbed._spec import (
     MAX_SPECIFICATION_BYTES,
     SpecError,
@@ -44,6 +45,7 @@ def test_defaults_and_metadata() -> None:
     [only] = specification.tensors
     assert (only.name, only.shape, only.dtype, only.nbytes) == ("w", (2, 3), np.float32, 24)
     assert specification.metadata() == {
+        "format": "pt",
         "seed": "18446744073709551615",
         "stream": "philox",
         "seedbed_version": seedbed.__version__,
@@ -177,6 +179,11 @@ MALFORMED = [
     (tensor("5"), ["tensor 1:", "`name`", "Received: 5"]),
     (tensor('""'), ["`name`", "non-empty"]),
     (tensor('"__metadata__"'), ["`name`", "reserved"]),
+    # Far below the limit in characters, above it in bytes.
+    (
+        tensor('"' + "字" * 40 + '.{i}"', more="repeat = { i = 700000 }"),
+        ["tensor 1 (", "`name`", "header longer than 100000000 bytes"],
+    ),
     (
         tensor(more="shapes = 1"),
         ["tensor 1 (`w`):", "`shapes`", "name, shape, init, dtype, repeat"],
@@ -275,6 +282,16 @@ def test_malformed_specifications_name_file_tensor_and_key(text: str, parts: lis
     for part in parts:
         position = message.find(part, position)
         assert position >= 0, (part, message)
+
+
+def test_the_header_is_limited_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    specification = parse(tensor('"字.{i}"', more="repeat = { i = 3 }"))
+    length = len(specification.layout().header) - 8
+    monkeypatch.setattr(file_format, "MAX_HEADER_BYTES", length)
+    assert len(specification.layout().header) == 8 + length
+    monkeypatch.setattr(file_format, "MAX_HEADER_BYTES", length - 1)
+    with pytest.raises(SpecError, match=r"m\.toml: tensor `字\.2`: `name` makes the header longer"):
+        specification.layout()
 
 
 def test_bad_sizes_are_refused_without_allocating_them() -> None:

@@ -1,63 +1,32 @@
 """Stream tensors into a safetensors file that is only ever seen whole.
 
-What: `write_checkpoint` lays out the header, has the tensors filled a chunk at a time, and writes.
+What: `write_checkpoint` has the tensors of a layout filled a chunk at a time, and writes them.
 Method: the main thread fills chunks (in parallel, with the interpreter released) into a few buffers
 that are reused; one other thread writes the earlier chunks meanwhile. Small tensors share a chunk,
 large ones are cut along an axis so that each piece is one contiguous run of bytes, and asked for by
 `index=`.
 Consumes: memory for the buffers (`BUFFERS * CHUNK_BYTES`), whatever the size of the tensors, except
 where a tensor says that it can only be made whole.
-Promises: the bytes go to a temporary file in the target's directory, which replaces the target in
-one step when it is whole; after a failure or an interruption the target is as it was and the
-temporary file is gone.
-
-The format (https://github.com/huggingface/safetensors): the length of the header as 8 bytes
-little-endian, the header as JSON padded with spaces, the tensors' bytes in C order, little-endian,
-without gaps.
+Promises: those of `format` for the bytes, whatever the chunks, and those of `publish` for the file.
 """
 
 from __future__ import annotations
 
 import bisect
-import contextlib
 import itertools
-import json
 import math
 import mmap
 import os
 import queue
-import secrets
-import shutil
-import stat
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 import numpy as np
 
-# The name that safetensors gives each NumPy dtype that it can hold.
-SAFETENSORS_DTYPES: dict[str, str] = {
-    "bool": "BOOL",
-    "uint8": "U8",
-    "int8": "I8",
-    "uint16": "U16",
-    "int16": "I16",
-    "uint32": "U32",
-    "int32": "I32",
-    "uint64": "U64",
-    "int64": "I64",
-    "float8_e4m3fn": "F8_E4M3",
-    "float8_e5m2": "F8_E5M2",
-    "float16": "F16",
-    "bfloat16": "BF16",
-    "float32": "F32",
-    "float64": "F64",
-}
-# Readers refuse a longer header (MAX_HEADER_SIZE of the safetensors crate).
-MAX_HEADER_BYTES = 100_000_000
-# The key that the format reserves for the file's own metadata.
-METADATA_KEY = "__metadata__"
+from seedbed._checkpoint.format import Described, Layout
+from seedbed._checkpoint.publish import WriteError, replacement, write_error
 
 # Long enough that filling in parallel and one write call cost nothing beside the bytes,
 # short enough that a chunk is still in the cache when it is written.
@@ -68,21 +37,9 @@ BUFFERS = 3
 Index = tuple[int | slice, ...]
 
 
-class WriteError(Exception):
-    """The checkpoint could not be written; names the file and, where known, the tensor."""
-
-
-class Tensor(Protocol):
+class Tensor(Described, Protocol):
     """What `write_checkpoint` needs to know of a tensor, and how it has one filled."""
 
-    @property
-    def name(self) -> str: ...
-    @property
-    def shape(self) -> tuple[int, ...]: ...
-    @property
-    def dtype(self) -> np.dtype[Any]: ...
-    @property
-    def nbytes(self) -> int: ...
     @property
     def whole(self) -> bool:
         """True if the values can only be made all at once."""
@@ -91,24 +48,6 @@ class Tensor(Protocol):
     def fill(self, out: np.ndarray[Any, Any], index: Index | None) -> None:
         """Write the block `index` (None: everything) into `out`, which is contiguous."""
         ...
-
-
-def encode_header(tensors: Sequence[Tensor], metadata: Mapping[str, str]) -> bytes:
-    """Return the length prefix and the header, padded so that the data begins 8-byte aligned."""
-    entries = [f"{json.dumps(METADATA_KEY)}:{_json(dict(metadata))}"]
-    begin = 0
-    for tensor in tensors:
-        end = begin + tensor.nbytes
-        described = {
-            "dtype": SAFETENSORS_DTYPES[tensor.dtype.name],
-            "shape": tensor.shape,
-            "data_offsets": (begin, end),
-        }
-        entries.append(f"{_json(tensor.name)}:{_json(described)}")
-        begin = end
-    text = ("{" + ",".join(entries) + "}").encode()
-    text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text
 
 
 def blocks(shape: tuple[int, ...], limit: int) -> Iterator[Index]:
@@ -132,65 +71,43 @@ def blocks(shape: tuple[int, ...], limit: int) -> Iterator[Index]:
 
 def write_checkpoint(
     path: str,
-    tensors: Sequence[Tensor],
-    metadata: Mapping[str, str],
+    layout: Layout[Tensor],
     advance: Callable[[int], None] = lambda count: None,
     *,
     chunk_bytes: int = CHUNK_BYTES,
-) -> int:
-    """Write `tensors`, in order, to the safetensors file `path`; return its size in bytes.
+) -> None:
+    """Write the tensors of `layout` to the safetensors file `path`.
 
     `advance(count)` is called on the calling thread as tensor bytes reach the file. `chunk_bytes`
     >= 8 changes the memory used, never the bytes written.
 
-    Errors: WriteError if the file cannot be written or memory runs out. What a tensor's `fill`
-    raises, and KeyboardInterrupt, pass through. In every case the file at `path` is as before.
+    What a tensor's `fill` raises, and KeyboardInterrupt, pass through. Whatever is raised, the file
+    at `path` is as before.
+
+    Raises:
+        WriteError: The file cannot be written, or memory runs out.
     """
     if sys.byteorder != "little":
         raise WriteError(
             f"{path}: cannot be written: the format is little-endian, this machine is not"
         )
-    target = os.path.realpath(path)
-    mode = _require_replaceable(path, target)
-    header = encode_header(tensors, metadata)
-    size = len(header) + sum(tensor.nbytes for tensor in tensors)
-    _require_room(path, target, size)
-
-    directory, name = os.path.split(target)
-    temporary = os.path.join(directory, f".{name[:200]}.{secrets.token_hex(4)}.part")
-    create = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
-    try:
-        # The permissions that the process' umask gives any new file.
-        file = os.open(temporary, create, 0o666)
-        try:
-            if mode is not None and hasattr(os, "fchmod"):
-                os.fchmod(file, mode)
-            _stream(file, path, header, tensors, advance, chunk_bytes)
-        finally:
-            os.close(file)
-        os.replace(temporary, target)
-    except BaseException as error:
-        _remove(temporary)
-        if isinstance(error, OSError):
-            raise _write_error(path, error) from error
-        raise
-    return size
+    with replacement(path, layout.nbytes) as file:
+        _stream(file, path, layout, advance, chunk_bytes)
 
 
 def _stream(
     file: int,
     path: str,
-    header: bytes,
-    tensors: Sequence[Tensor],
+    layout: Layout[Tensor],
     advance: Callable[[int], None],
     chunk_bytes: int,
 ) -> None:
     """Fill and write everything, on return or error with the writing thread ended."""
     with _Writer(file, chunk_bytes, advance) as writer:
         try:
-            writer.write_directly(header)
+            writer.write_directly(layout.header)
             chunk = _Chunk(writer)
-            for tensor in tensors:
+            for tensor in layout.tensors:
                 try:
                     _append(chunk, tensor, chunk_bytes)
                 except MemoryError:
@@ -198,15 +115,10 @@ def _stream(
             chunk.flush()
             writer.finish()
         except OSError as error:
-            ends: list[int] = []
-            total = 0
-            for tensor in tensors:
-                total += tensor.nbytes
-                ends.append(total)
-            place = bisect.bisect_right(ends, max(0, writer.written - len(header)))
-            raise _write_error(
-                path, error, tensors[place].name if place < len(tensors) else None
-            ) from error
+            ends = list(itertools.accumulate(tensor.nbytes for tensor in layout.tensors))
+            place = bisect.bisect_right(ends, max(0, writer.written - len(layout.header)))
+            name = layout.tensors[place].name if place < len(ends) else None
+            raise write_error(path, error, name) from error
 
 
 def _append(chunk: _Chunk, tensor: Tensor, chunk_bytes: int) -> None:
@@ -218,9 +130,10 @@ def _append(chunk: _Chunk, tensor: Tensor, chunk_bytes: int) -> None:
     elif tensor.whole:
         values = np.empty(tensor.shape, tensor.dtype)
         tensor.fill(values, None)
-        flat = values.reshape(-1).view(np.uint8)
-        for start in range(0, flat.size, chunk_bytes):
-            piece = flat[start : start + chunk_bytes]
+        flat = values.reshape(-1)
+        step = chunk_bytes // flat.itemsize
+        for start in range(0, flat.size, step):
+            piece = flat[start : start + step]
             chunk.take(piece.shape, piece.dtype)[...] = piece
     else:
         for index in blocks(tensor.shape, chunk_bytes // tensor.dtype.itemsize):
@@ -233,7 +146,8 @@ def _append(chunk: _Chunk, tensor: Tensor, chunk_bytes: int) -> None:
 class _Chunk:
     """The buffer being filled: lends its next bytes as arrays, goes to the writer when full.
 
-    An array from `take` must be filled before the next call.
+    An array from `take` must be filled before the next call. It is aligned: a buffer is, and the
+    layout puts no tensor before one of larger items.
     """
 
     def __init__(self, writer: _Writer) -> None:
@@ -244,10 +158,7 @@ class _Chunk:
     def take(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
         """Return `shape` elements of `dtype` that follow what was taken before."""
         count = math.prod(shape) * dtype.itemsize
-        # A buffer starts aligned; a tensor that would begin unaligned starts the next one.
-        if self._buffer is not None and (
-            self._used + count > self._buffer.size or self._used % dtype.alignment
-        ):
+        if self._buffer is not None and self._used + count > self._buffer.size:
             self.flush()
         if self._buffer is None:
             self._buffer = self._writer.next_buffer()
@@ -350,50 +261,3 @@ class _Writer:
             count = os.write(self._file, data)
             self.written += count
             data = data[count:]
-
-
-def _require_replaceable(path: str, target: str) -> int | None:
-    """Return the permissions of the file at `target`, None if there is none.
-
-    Errors: WriteError if something is there that must not or cannot be replaced.
-    """
-    try:
-        found = os.stat(target)
-    except FileNotFoundError:
-        return None
-    except OSError as error:
-        raise _write_error(path, error) from error
-    if not stat.S_ISREG(found.st_mode):
-        kind = "a directory" if stat.S_ISDIR(found.st_mode) else "not a regular file"
-        raise WriteError(f"{path}: cannot be written: it is {kind}")
-    if not os.access(target, os.W_OK):
-        raise WriteError(f"{path}: cannot be written: it is read-only")
-    return stat.S_IMODE(found.st_mode)
-
-
-def _require_room(path: str, target: str, size: int) -> None:
-    """Fail before any work where the disk cannot hold `size` bytes beside what it holds now."""
-    try:
-        disk = shutil.disk_usage(os.path.dirname(target))
-    except OSError as error:
-        raise _write_error(path, error) from error
-    # Some network file systems know no sizes and report zeros.
-    if disk.total > 0 and size > disk.free:
-        raise WriteError(
-            f"{path}: cannot be written: it needs {size} bytes, the disk has {disk.free} free"
-        )
-
-
-def _write_error(path: str, error: OSError, tensor: str | None = None) -> WriteError:
-    where = "" if tensor is None else f" tensor `{tensor}`:"
-    return WriteError(f"{path}:{where} cannot be written: {error.strerror or error}")
-
-
-def _remove(temporary: str) -> None:
-    # The failure being reported matters more than a file that is gone or cannot be removed.
-    with contextlib.suppress(OSError):
-        os.unlink(temporary)
-
-
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
