@@ -50,14 +50,14 @@ class Result(NamedTuple):
     reason: str
 
 
-def selfcheck() -> bool:
+def selfcheck() -> bool | None:
     """Compares every exact stream with the installed backend it reproduces and prints a table.
 
     Keras and the backends that are not installed are reported and skipped. Takes some seconds for
     each backend that is: each runs in an interpreter of its own.
 
     Returns:
-        Whether nothing differed.
+        Whether nothing differed; None if there was nothing to compare with.
     """
     from rich.console import Console  # not wanted by anyone who only imports seedbed
     from rich.table import Table
@@ -65,7 +65,7 @@ def selfcheck() -> bool:
 
     console = Console(highlight=False)
     console.print(f"seedbed {_core.__version__}: exact streams against the backends installed")
-    same = True
+    same: bool | None = None
     for stream in (name for name in _core.streams() if name in _BACKENDS):
         results = check(stream)
         statuses = {(result.sampler, result.dtype): result.status for result in results}
@@ -81,7 +81,11 @@ def selfcheck() -> bool:
             if result.reason:
                 what = " ".join(filter(None, (stream, result.sampler, result.dtype)))
                 print(f"{what}: {result.status}: {result.reason}")
-        same = same and all(result.status != DIFFERENT for result in results)
+        compared = {result.status for result in results} - {ABSENT, UNDEFINED}
+        if compared:
+            same = same is not False and DIFFERENT not in compared
+    if same is None:
+        print("nothing was compared: no backend to compare with is installed")
     return same
 
 

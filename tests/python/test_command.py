@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import pty
+import re
 import resource
 import signal
 import stat
@@ -27,8 +28,9 @@ import seedbed
 from seedbed import initializers
 from seedbed._checkpoint.format import lay_out
 from seedbed._checkpoint.writer import write_checkpoint
-from seedbed._cli import main
-from seedbed._spec import parse_specification
+from seedbed._command import terminal
+from seedbed._command.main import main
+from seedbed._spec.reader import parse_specification
 from seedbed.random import fold_in
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -189,14 +191,29 @@ def test_version_and_help() -> None:
     assert "init" in run("--help").stdout
     assert "--dry-run" in run("init", "--help").stdout
     nothing = run()
-    assert (nothing.returncode, nothing.stdout) == (2, "")
-    assert "usage: seedbed" in nothing.stderr
+    assert (nothing.returncode, nothing.stderr) == (0, "")
+    assert nothing.stdout == run("--help").stdout
 
 
-def test_progress_bar_on_a_terminal(tmp_path: Path) -> None:
+def test_the_help_of_init_ends_with_the_names_of_the_initializers() -> None:
+    last = run("init", "--help").stdout.splitlines()[-1]
+    assert last.startswith("initializers: ")
+    names = last.removeprefix("initializers: ").split(", ")
+    classes = {
+        found
+        for found in vars(initializers).values()
+        if isinstance(found, type) and issubclass(found, initializers.Initializer)
+    }
+    assert {type(initializers.get(name)) for name in names} == classes - {initializers.Initializer}
+    assert len(names) == len(classes) - 1
+    described = (Path(__file__).parents[2] / "docs" / "command.md").read_text()
+    assert all(f"`{name}`" in described for name in names)
+
+
+def shown_on_a_terminal(out: Path, columns: int) -> str:
+    """What writing the tiny example to `out` shows on a terminal of so many columns."""
     master, slave = pty.openpty()
-    out = tmp_path / "t.safetensors"
-    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "120"}
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": str(columns)}
     with subprocess.Popen(
         [*COMMAND, "init", str(TINY), "-o", str(out)], stderr=slave, env=environment
     ) as process:
@@ -213,20 +230,35 @@ def test_progress_bar_on_a_terminal(tmp_path: Path) -> None:
             shown += data
     os.close(master)
     assert process.returncode == 0
-    text = shown.decode()
+    return shown.decode()
+
+
+def test_progress_bar_on_a_terminal(tmp_path: Path) -> None:
+    out = tmp_path / "t.safetensors"
+    text = shown_on_a_terminal(out, 120)
     assert all(part in text for part in ("t.safetensors", "\x1b[", "━"))
     assert "22 tensors" in text.splitlines()[-1]
     assert len(read(out)) == 22
 
 
+def test_a_narrow_terminal_shows_the_bar_first_and_shortens_the_name(tmp_path: Path) -> None:
+    name = "a-name-longer-than-the-terminal-is-wide-by-far.safetensors"
+    text = shown_on_a_terminal(tmp_path / name, 50)
+    bars = [re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", line) for line in re.split("[\r\n]", text)]
+    bars = [bar for bar in bars if "━" in bar]
+    assert bars
+    for bar in bars:
+        assert len(bar) <= 50
+        assert bar.startswith("━" * 5)
+        assert re.search(" a-na.*…$", bar.rstrip())
+
+
 def test_lines_of_progress_when_it_is_not_a_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
-    from seedbed import _cli
-
     clock = iter([0.0, 0.5, 2.0, 3.0, 3.1, 9.0])
-    monkeypatch.setattr(_cli.time, "monotonic", lambda: next(clock))
-    progress = _cli._PlainProgress("m.safetensors", 10_000_000)
+    monkeypatch.setattr(terminal.time, "monotonic", lambda: next(clock))
+    progress = terminal.PlainProgress("m.safetensors", 10_000_000)
     for _ in range(5):
         progress(2_000_000)
     assert capsys.readouterr().err.splitlines() == [
@@ -248,6 +280,11 @@ def test_lines_of_progress_when_it_is_not_a_terminal(
         (["init", "{spec}", "-o", "{dir}/o", "--threads", "two"], "Received: two"),
         (["init", "{spec}", "-o", "{dir}/o", "--thread-count", "2"], "--thread-count"),
         (["init", "{spec}", "-o", ""], "-o/--output must name a file"),
+        (["init", "{spec}", "-o", "{dir}/new/"], "in a directory are not supported yet"),
+        (["init", "{spec}", "-o", "{dir}/new/."], "in a directory are not supported yet"),
+        (["init", "{spec}", "-o", "{dir}/new/.."], "in a directory are not supported yet"),
+        (["init", "{spec}", "-o", "{dir}/"], "in a directory are not supported yet"),
+        (["init", "{spec}", "-o", "{dir}/new/", "--dry-run"], "not supported yet. Received: '"),
         (["init", "{spec}", "-o", "{spec}"], "must not be the specification itself"),
         (
             ["init", "{dir}/none.toml", "-o", "{dir}/o"],
@@ -268,9 +305,95 @@ def test_wrong_usage_is_exit_code_2(tmp_path: Path, arguments: list[str], messag
 
 
 @pytest.mark.parametrize(
+    ("arguments", "usage"),
+    [
+        (["init", "{spec}", "--unknown"], "usage: seedbed init "),
+        (["init", "--unknown", "{spec}", "-o", "{dir}/o"], "usage: seedbed init "),
+        (["init", "{spec}", "{spec}", "-o", "{dir}/o"], "usage: seedbed init "),
+        (["init"], "usage: seedbed init "),
+        (["selfcheck", "all"], "usage: seedbed selfcheck "),
+        (["--unknown"], "usage: seedbed [-h]"),
+    ],
+)
+def test_wrong_options_are_answered_with_the_usage_of_the_subcommand(
+    tmp_path: Path, arguments: list[str], usage: str
+) -> None:
+    (tmp_path / "m.toml").write_text(SMALL)
+    done = run(*(a.format(spec=tmp_path / "m.toml", dir=tmp_path) for a in arguments))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(usage)
+    assert os.listdir(tmp_path) == ["m.toml"]
+
+
+def test_nothing_that_is_shown_can_drive_the_terminal(tmp_path: Path) -> None:
+    # Colours, a line end that would begin a second message, and a mark that turns writing around.
+    hostile = "\x1b[31mred\nsecond \u202eline"
+    spec = tmp_path / f"{hostile}.toml"
+    spec.write_text(SMALL.replace('"w"', '"w\u202e"'))
+    out = tmp_path / f"{hostile}.safetensors"
+    results = [
+        run("init", spec, "-o", out),
+        run("init", spec, "--dry-run"),
+        run("init", tmp_path / hostile, "-o", out),
+        run("init", spec, "-o", out, hostile),
+        run("init", spec, "-o", out, "--threads", hostile),
+        run("init", spec, "-o", tmp_path / hostile / "o"),
+        run(hostile),
+    ]
+    assert [done.returncode for done in results] == [0, 0, 2, 2, 2, 1, 2]
+    for done in results:
+        assert not {"\x1b", "\u202e"} & set(done.stdout + done.stderr)
+        assert "\nsecond" not in done.stdout + done.stderr
+    assert "\\x1b[31mred\\nsecond \\u202eline.safetensors: 1 tensors" in results[0].stderr
+    assert results[1].stdout.splitlines()[1].split()[:2] == ["w\\u202e", "HeNormal"]
+    assert out.exists()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "ascii:strict", "latin-1", "utf-8"])
+def test_every_name_can_be_shown_in_every_encoding(tmp_path: Path, encoding: str) -> None:
+    spec = tmp_path / "模型.toml"
+    spec.write_text(SMALL.replace('"w"', '"埋め込み"'), encoding="utf-8")
+    environment = {**os.environ, "PYTHONIOENCODING": encoding}
+    options: dict[str, Any] = {"env": environment, "encoding": encoding.partition(":")[0]}
+    done = run("init", spec, "--dry-run", **options)
+    assert (done.returncode, done.stderr) == (0, "")
+    name = "埋め込み" if encoding == "utf-8" else "\\u57cb\\u3081\\u8fbc\\u307f"
+    lines = done.stdout.splitlines()
+    assert lines[1].split()[0] == name
+    assert lines[0].index("initializer") == lines[1].index("HeNormal")
+    missing = run("init", tmp_path / "無い.toml", "--dry-run", **options)
+    assert missing.returncode == 2
+    assert "cannot be read" in missing.stderr
+
+
+def test_names_in_a_file_system_that_are_not_text_can_be_shown(tmp_path: Path) -> None:
+    (tmp_path / "m.toml").write_text(SMALL)
+    out = os.fsdecode(bytes(tmp_path) + b"/\xff.safetensors")
+    done = run("init", tmp_path / "m.toml", "-o", out)
+    assert done.returncode == 0, done.stderr
+    assert "\\udcff.safetensors: 1 tensors" in done.stderr
+    assert os.path.exists(out)
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         (SMALL.replace("seed = 1", "# No seed."), "`seed` is missing"),
+        (
+            SMALL.replace(
+                '"he_normal"', '{ class_name = "Constant", config = { value = 1979-05-27 } }'
+            ),
+            "tensor 1 (`w`): `init.config.value` must not be a date or a time. "
+            "Received: '1979-05-27'",
+        ),
+        (
+            SMALL.replace('"w"', '"a\\u001b[31mb"'),
+            r"tensor 1 (`a\x1b[31mb`): `name` must not have control characters. "
+            r"Received: 'a\x1b[31mb'",
+        ),
+        (SMALL.replace("he_normal", "he_nrmal"), "Did you mean `he_normal`?"),
+        (SMALL.replace("he_normal", "kaiming_normal"), "Did you mean `he_normal`?"),
+        (SMALL.replace("he_normal", "initializer"), "is the base class of initializers"),
         (
             SMALL.replace("[2, 3]", "[2, -3]"),
             "tensor 1 (`w`): `shape[1]` must be an integer >= 0. Received: -3",
@@ -282,7 +405,10 @@ def test_wrong_usage_is_exit_code_2(tmp_path: Path, arguments: list[str], messag
         ),
         ("seed == 1", "is not TOML"),
     ],
-    ids=["no seed", "negative", "unknown init", "refused shape", "not TOML"],
+    ids=[
+        *("no seed", "date", "control characters", "misspelt", "torch's name", "base class"),
+        *("negative", "unknown init", "refused shape", "not TOML"),
+    ],
 )
 def test_a_malformed_specification_is_exit_code_2_and_leaves_the_target(
     tmp_path: Path, text: str, message: str
@@ -300,9 +426,9 @@ def test_a_malformed_specification_is_exit_code_2_and_leaves_the_target(
     assert sorted(os.listdir(tmp_path)) == ["m.toml", "o.safetensors"]
 
 
-@pytest.mark.parametrize(("same", "code"), [(True, 0), (False, 1)])
+@pytest.mark.parametrize(("same", "code"), [(True, 0), (False, 1), (None, 2)])
 def test_selfcheck_fails_where_a_stream_differs(
-    monkeypatch: pytest.MonkeyPatch, same: bool, code: int
+    monkeypatch: pytest.MonkeyPatch, same: bool | None, code: int
 ) -> None:
     # The comparison itself has its own tests and takes seconds for each backend.
     monkeypatch.setattr(seedbed, "selfcheck", lambda: same)
@@ -412,7 +538,7 @@ def test_the_installed_command_is_the_module(tmp_path: Path) -> None:
 
 def test_the_command_loads_no_framework_and_rich_only_on_a_terminal(tmp_path: Path) -> None:
     program = (
-        "import sys\nfrom seedbed._cli import main\n"
+        "import sys\nfrom seedbed._command.main import main\n"
         f"assert main(['init', {str(TINY)!r}, '-o', {str(tmp_path / 'o')!r}]) == 0\n"
         "unwanted = {'keras', 'jax', 'torch', 'tensorflow', 'scipy', 'rich', 'safetensors'}\n"
         "print(sorted(unwanted & set(sys.modules)))"
@@ -426,7 +552,7 @@ def test_the_command_loads_no_framework_and_rich_only_on_a_terminal(tmp_path: Pa
 def test_memory_is_bounded_by_the_chunks_not_the_tensor(tmp_path: Path) -> None:
     (tmp_path / "m.toml").write_text(SMALL.replace("[2, 3]", "[1, 100000000]"))
     program = (
-        "import resource, sys\nfrom seedbed._cli import main\n"
+        "import resource, sys\nfrom seedbed._command.main import main\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         f"spec, out = {str(tmp_path / 'm.toml')!r}, {str(tmp_path / 'o')!r}\n"
         "assert main(['init', spec, '-o', out, '--quiet']) == 0\n"

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 import seedbed
 from seedbed import initializers
 from seedbed._checkpoint import format as file_format
-from seedbed._spec import (
+from seedbed._spec.error import SpecError
+from seedbed._spec.model import Specification
+from seedbed._spec.reader import (
     MAX_SPECIFICATION_BYTES,
-    SpecError,
-    Specification,
     parse_specification,
     read_specification,
 )
@@ -179,6 +179,20 @@ MALFORMED = [
     (tensor("5"), ["tensor 1:", "`name`", "Received: 5"]),
     (tensor('""'), ["`name`", "non-empty"]),
     (tensor('"__metadata__"'), ["`name`", "reserved"]),
+    *(
+        (
+            tensor(f'"a\\u00{code}b"'),
+            [f"tensor 1 (`a{shown}b`):", "`name`", f"Received: 'a{shown}b'"],
+        )
+        for code, shown in (("1b", r"\x1b"), ("0a", r"\n"), ("7f", r"\x7f"), ("9b", r"\x9b"))
+    ),
+    # What a message repeats is escaped, whatever it is.
+    (tensor(more='"\\u001b[31m" = 1'), [r"`\x1b[31m`", "is not a key"]),
+    (tensor(init='{ class_name = "\\u001b[31m" }'), ["`init`", r"\x1b[31m"]),
+    (
+        tensor('"w.{i}"', more='repeat = { "\\u001b" = 2 }'),
+        [r"`repeat.\x1b`", "like a variable"],
+    ),
     # Far below the limit in characters, above it in bytes.
     (
         tensor('"' + "字" * 40 + '.{i}"', more="repeat = { i = 700000 }"),
@@ -212,7 +226,46 @@ MALFORMED = [
     (tensor(init="['zeros']"), ["`init`", "Received: ['zeros']"]),
     (tensor(init="'hee_normal'"), ["`init`", "hee_normal"]),
     (tensor(init="''"), ["`init`"]),
-    (tensor(init="'Initializer'"), ["`init`"]),
+    (tensor(init="'Initializer'"), ["`init`", "base class", "--help", "'Initializer'"]),
+    (tensor(init="'initializer'"), ["`init`", "base class", "--help", "'initializer'"]),
+    (tensor(init="{ class_name = 'Initializer' }"), ["`init`", "base class"]),
+    (tensor(init="'kaiming_normal'"), ["`init`", "kaiming_normal", "mean `he_normal`?"]),
+    (tensor(init="'KaimingUniform'"), ["`init`", "KaimingUniform", "mean `he_uniform`?"]),
+    (tensor(init="'xavier_uniform_'"), ["`init`", "xavier", "mean `glorot_uniform`?"]),
+    (tensor(init="'trunc_normal_'"), ["`init`", "trunc_normal_", "mean `truncated_normal`?"]),
+    (tensor(init="'he_nrmal'"), ["`init`", "he_nrmal", "mean `he_normal`?"]),
+    (tensor(init="'OrthogonalInit'"), ["`init`", "OrthogonalInit", "mean `orthogonal`?"]),
+    (tensor(init="'eye'"), ["`init`", "eye", "mean `identity`?"]),
+    (tensor(init="{ class_name = 'HeNromal' }"), ["`init`", "HeNromal", "mean `he_normal`?"]),
+    (tensor(init="'zzz'"), ["`init`", "zzz", "`seedbed init --help` lists the names"]),
+    (tensor(init="'" + "x" * 9999 + "'"), ["`init`", "xxx", "lists the names"]),
+    (tensor(init="1979-05-27"), ["`init`", "string or a table"]),
+    *(
+        (
+            tensor(init=f"{{ class_name = '{name}', config = {{ {config} }} }}"),
+            ["tensor 1 (`w`):", f"`init.config.{key}`", "date or a time", received],
+        )
+        for name, config, key, received in (
+            ("Constant", "value = 1979-05-27", "value", "'1979-05-27'"),
+            ("Constant", "value = 1979-05-27T07:32:00Z", "value", "'1979-05-27 07:32:00+00:00'"),
+            ("Constant", "value = [[1.0, 07:32:00]]", "value[0][1]", "'07:32:00'"),
+            ("RandomNormal", "stddev = 1979-05-27", "stddev", "'1979-05-27'"),
+            ("RandomNormal", "stddev = { a = 1979-05-27 }", "stddev.a", "'1979-05-27'"),
+            ("STFT", "window = 1979-05-27", "window", "'1979-05-27'"),
+            ("RandomNormal", "stream = 1979-05-27", "stream", "'1979-05-27'"),
+        )
+    ),
+    (
+        tensor(init="{ class_name = 'Zeros', registered_name = 1979-05-27 }"),
+        ["`init.registered_name`", "date or a time"],
+    ),
+    (
+        tensor(init="{ class_name = 'RandomNormal', config = { seed = 1979-05-27 } }"),
+        ["`init.config.seed`", "date or a time"],
+    ),
+    ("seed = 1979-05-27" + ONE, ["`seed`", "Received: datetime.date(1979, 5, 27)"]),
+    (tensor(shape="[1979-05-27]"), ["`shape[0]`", "Received: datetime.date(1979, 5, 27)"]),
+    (tensor(more="dtype = 1979-05-27"), ["`dtype`", "Received: datetime.date(1979, 5, 27)"]),
     (tensor(init="{}"), ["`init.class_name`", "is missing"]),
     (tensor(init="{ class_name = 3 }"), ["`init.class_name`", "Received: 3"]),
     (tensor(init="{ class_name = 'Nothing' }"), ["`init`", "Nothing"]),
@@ -276,7 +329,7 @@ def test_malformed_specifications_name_file_tensor_and_key(text: str, parts: lis
         parse(text)
     message = str(caught.value)
     assert message.startswith("m.toml: ")
-    assert "\n" not in message
+    assert message.isprintable()
     assert len(message) < 900
     position = 0
     for part in parts:
