@@ -531,6 +531,36 @@ def test_a_reader_that_leaves_early_is_not_a_traceback() -> None:
     assert (process.returncode, errors) == (1, b"")
 
 
+@pytest.mark.parametrize(
+    ("redirections", "code", "errors"),
+    [
+        ("2>&-", 0, ""),
+        (">&-", 0, None),
+        ("2>/dev/full", 0, ""),
+        ("--dry-run >/dev/full", 1, "No space left on device"),
+        ("--dry-run >&-", 0, ""),
+        ("--unknown 2>&-", 2, ""),
+        ("-o missing/o 2>&-", 1, ""),
+    ],
+)
+def test_streams_that_are_closed_or_full(
+    tmp_path: Path, redirections: str, code: int, errors: str | None
+) -> None:
+    line = f'"$0" -m seedbed init "$1" -o o.safetensors {redirections}'
+    done = subprocess.run(
+        ["sh", "-c", line, sys.executable, str(TINY)],
+        capture_output=True,
+        text=True,
+        timeout=400,
+        cwd=tmp_path,
+    )
+    assert (done.returncode, done.stdout) == (code, "")
+    assert errors is None or (errors in done.stderr and done.stderr.count("\n") == bool(errors))
+    assert os.listdir(tmp_path) == (
+        ["o.safetensors"] if code == 0 and "dry" not in redirections else []
+    )
+
+
 def test_the_installed_command_is_the_module(tmp_path: Path) -> None:
     done = subprocess.run([SCRIPT, "--version"], capture_output=True, text=True, timeout=400)
     assert done.stdout == run("--version").stdout

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
@@ -23,6 +24,9 @@ class _Parser(argparse.ArgumentParser):
     """argparse's, whose errors repeat what was typed as the terminal can show it."""
 
     def error(self, message: str) -> NoReturn:
+        if sys.stderr is None:
+            # It was closed before the start; argparse would use standard output instead.
+            self.exit(2)
         super().error(escape(message))
 
 

@@ -30,6 +30,9 @@ _BAR_WIDTH = 10
 
 def say(line: str) -> None:
     """Print `line` on standard error."""
+    if sys.stderr is None:
+        # It was closed before the start; `print` would take standard output instead.
+        return
     # A closed or broken standard error must not turn a finished checkpoint into a failure.
     with contextlib.suppress(OSError, ValueError):
         print(_shown(line, sys.stderr), file=sys.stderr, flush=True)
@@ -64,7 +67,7 @@ def size(count: float) -> str:
 @contextlib.contextmanager
 def progress(output: str, total: int, quiet: bool) -> Iterator[Callable[[int], None]]:
     """Give a function that shows progress, to be called with the bytes written since last time."""
-    if quiet:
+    if quiet or sys.stderr is None:
         yield lambda count: None
     elif sys.stderr.isatty():
         from rich.console import Console
@@ -125,7 +128,7 @@ def _columns() -> list[ProgressColumn]:
     ]
 
 
-def _shown(text: str, stream: TextIO) -> str:
+def _shown(text: str, stream: TextIO | None) -> str:
     """Return `text` as `stream` can show it, whatever its encoding."""
     encoding = getattr(stream, "encoding", None) or "utf-8"
     return escape(text).encode(encoding, "backslashreplace").decode(encoding)

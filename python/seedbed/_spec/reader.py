@@ -104,7 +104,10 @@ def _specification(document: dict[str, Any], path: str, digest: str) -> Specific
         place.fail("tensor", "must be one or more [[tensor]] tables", tables)
 
     made = Specification(path, seed, stream, digest, [])
-    # The number of the entry that each name came from.
+    # Tables that say the same share an entry: a specification may come from a program, and have one
+    # for each tensor.
+    entries: dict[tuple[object, ...], Entry] = {}
+    # The number of the table that each name came from.
     origins: dict[str, int] = {}
     nbytes = header_bytes = 0
     for number, table in enumerate(tables, 1):
@@ -116,7 +119,7 @@ def _specification(document: dict[str, Any], path: str, digest: str) -> Specific
             if key not in table:
                 place.fail(key, "is missing")
         names, count = _names(name, table.get("repeat", {}), place)
-        entry = _entry(table, dtype, stream, place)
+        entry = _entry(table, dtype, stream, entries, place)
         nbytes += entry.nbytes * count
         if nbytes > MAX_BYTES:
             place.fail("shape", f"makes the file larger than {MAX_BYTES} bytes", list(entry.shape))
@@ -141,11 +144,24 @@ def _specification(document: dict[str, Any], path: str, digest: str) -> Specific
     return made
 
 
-def _entry(table: dict[str, Any], default_dtype: np.dtype[Any], stream: str, place: Place) -> Entry:
-    """Return what the tensors of a table have in common, checked."""
+def _entry(
+    table: dict[str, Any],
+    default_dtype: np.dtype[Any],
+    stream: str,
+    entries: dict[tuple[object, ...], Entry],
+    place: Place,
+) -> Entry:
+    """Return what the tensors of a table have in common, checked; one of `entries` if it is there.
+
+    An `init` that is a table is compared with none.
+    """
     dtype = _dtype(table["dtype"], place) if "dtype" in table else default_dtype
     shape = _shape(table["shape"], dtype.itemsize, place)
-    template, seeded_by_name = initializer_of(table["init"], place)
+    init = table["init"]
+    key = (init, shape, dtype) if isinstance(init, str) else None
+    if key is not None and (known := entries.get(key)) is not None:
+        return known
+    template, seeded_by_name = initializer_of(init, place)
     entry = Entry(
         shape=shape,
         dtype=dtype,
@@ -154,6 +170,8 @@ def _entry(table: dict[str, Any], default_dtype: np.dtype[Any], stream: str, pla
         nbytes=math.prod(shape) * dtype.itemsize,
     )
     _try(entry, stream, place)
+    if key is not None:
+        entries[key] = entry
     return entry
 
 
