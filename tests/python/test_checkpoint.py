@@ -33,7 +33,7 @@ from seedbed._checkpoint.format import (
     name_bytes,
 )
 from seedbed._checkpoint.publish import WriteError
-from seedbed._checkpoint.writer import Index, blocks, write_checkpoint
+from seedbed._checkpoint.writer import DrawError, Index, blocks, write_checkpoint
 
 METADATA = {"seed": "42", "stream": "philox"}
 
@@ -48,13 +48,22 @@ class ArrayTensor:
         self.shape: tuple[int, ...] = values.shape
         self.dtype = values.dtype
         self.nbytes = values.nbytes
-        self.largest_fill = 0
+        self.prepared = 0
+        self.largest_draw = 0
 
-    def fill(self, out: np.ndarray[Any, Any], index: Index | None) -> None:
+    def prepare(self) -> ArrayTensor:
+        self.prepared += 1
+        return self
+
+    def draw(self, index: Index | None = None, out: np.ndarray[Any, Any] | None = None) -> Any:
+        block = self.values if index is None else self.values[index]
+        self.largest_draw = max(self.largest_draw, block.nbytes)
+        if out is None:
+            return block.copy()
         assert out.flags.c_contiguous
         assert out.flags.aligned
-        self.largest_fill = max(self.largest_fill, out.nbytes)
-        out[...] = self.values if index is None else self.values[index]
+        out[...] = block
+        return out
 
 
 class FailingTensor(ArrayTensor):
@@ -62,9 +71,15 @@ class FailingTensor(ArrayTensor):
         super().__init__(name, values)
         self._fail = fail
 
-    def fill(self, out: np.ndarray[Any, Any], index: Index | None) -> None:
+    def draw(self, index: Index | None = None, out: np.ndarray[Any, Any] | None = None) -> Any:
         self._fail()
-        super().fill(out, index)
+        return super().draw(index, out)
+
+
+class UnpreparedTensor(FailingTensor):
+    def prepare(self) -> ArrayTensor:
+        self._fail()
+        return self
 
 
 def random_array(shape: tuple[int, ...], dtype: str, seed: int = 0) -> np.ndarray[Any, Any]:
@@ -253,14 +268,16 @@ def test_bytes_do_not_depend_on_the_chunk_size(
         t.name: t.values.tobytes() for t in tensors
     }
     assert sum(reported) == sum(t.nbytes for t in tensors)
-    assert all(t.largest_fill <= chunk_bytes for t in tensors if not t.whole)
+    assert all(t.largest_draw <= chunk_bytes for t in tensors if not t.whole)
+    # Once each, however many chunks it takes; not at all where there is nothing to write.
+    assert [t.prepared for t in tensors] == [int(t.nbytes > 0) for t in tensors]
 
 
 def test_a_tensor_larger_than_all_buffers_is_asked_for_in_pieces(tmp_path: Path) -> None:
     values = random_array((3, 50_000), "float32")
     tensor = ArrayTensor("t", values)
     write(tmp_path / "a.safetensors", [tensor], chunk_bytes=4096)
-    assert tensor.largest_fill <= 4096
+    assert tensor.largest_draw <= 4096
     assert (
         safetensors.numpy.load_file(tmp_path / "a.safetensors")["t"].tobytes() == values.tobytes()
     )
@@ -269,9 +286,10 @@ def test_a_tensor_larger_than_all_buffers_is_asked_for_in_pieces(tmp_path: Path)
 @pytest.mark.parametrize(
     "error", [ValueError("no"), KeyboardInterrupt(), OSError(errno.EIO, "broken")]
 )
+@pytest.mark.parametrize("kind", [FailingTensor, UnpreparedTensor])
 @pytest.mark.parametrize("before", [None, b"what was there"])
 def test_a_failure_leaves_the_target_and_the_directory_alone(
-    tmp_path: Path, error: BaseException, before: bytes | None
+    tmp_path: Path, error: BaseException, kind: type[FailingTensor], before: bytes | None
 ) -> None:
     path = tmp_path / "a.safetensors"
     if before is not None:
@@ -282,10 +300,13 @@ def test_a_failure_leaves_the_target_and_the_directory_alone(
 
     tensors = [
         ArrayTensor("a", random_array((9999,), "float32")),
-        FailingTensor("b", np.zeros(3), fail),
+        kind("b", np.zeros(3, np.float32), fail),
     ]
-    with pytest.raises(WriteError if isinstance(error, OSError) else type(error)):
+    expected = {OSError: WriteError, ValueError: DrawError}.get(type(error), type(error))
+    with pytest.raises(expected) as caught:
         write(path, tensors, chunk_bytes=256)
+    if isinstance(caught.value, DrawError):
+        assert (caught.value.tensor, caught.value.cause) == ("b", error)
     assert os.listdir(tmp_path) == ([] if before is None else ["a.safetensors"])
     assert before is None or path.read_bytes() == before
 
@@ -329,7 +350,7 @@ def test_a_disk_without_room_is_an_error_before_anything_is_filled(tmp_path: Pat
     huge = ArrayTensor("t", np.broadcast_to(np.zeros((), np.uint8), (2**62,)))
     with pytest.raises(WriteError, match=r"needs 4611686018427388\d+ bytes, the disk has \d+ free"):
         write(tmp_path / "a.safetensors", [huge])
-    assert huge.largest_fill == 0
+    assert huge.largest_draw == 0
     assert os.listdir(tmp_path) == []
 
 

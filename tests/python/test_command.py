@@ -426,6 +426,90 @@ def test_a_malformed_specification_is_exit_code_2_and_leaves_the_target(
     assert sorted(os.listdir(tmp_path)) == ["m.toml", "o.safetensors"]
 
 
+# initializer, configuration, shape, dtype, stream, and what is said of it.
+REFUSED = [
+    ("Orthogonal", "", "[4, 4]", "int32", "philox", "int32"),
+    ("Orthogonal", "gain = inf", "[4, 4]", "float32", "philox", "`gain` must be finite"),
+    ("Orthogonal", "gain = nan", "[4, 4]", "float32", "numpy", "`gain` must be finite"),
+    ("Orthogonal", 'gain = "x"', "[4, 4]", "float32", "philox", "`gain` must be a"),
+    ("Orthogonal", "", "[4]", "float32", "philox", "at least two-dimensional"),
+    ("Orthogonal", "", "[4, 4]", "float16", "numpy", "float16"),
+    ("Orthogonal", "seed = 4294967296", "[4, 4]", "float32", "numpy", "0 .. 2**32-1"),
+    ("HeNormal", "seed = 4294967296", "[4, 4]", "float32", "numpy", "0 .. 2**32-1"),
+    ("HeNormal", 'seed = 4294967296, stream = "numpy"', "[4]", "float32", "philox", "2**32-1"),
+    ("HeNormal", "", "[4, 4]", "int32", "philox", "int32"),
+    ("RandomNormal", "stddev = -1.0", "[4]", "float32", "philox", "`stddev` must be"),
+    ("RandomNormal", "stddev = -1.0", "[4]", "int32", "numpy", "`stddev` must be"),
+    ("VarianceScaling", "scale = inf", "[4]", "float32", "philox", "inf"),
+    ("VarianceScaling", "input_axes = [7], output_axes = [0]", "[4, 4]", "float32", "philox", "7"),
+    ("STFT", "", "[4, 4]", "float32", "philox", "`shape` must be (frame_length, 1,"),
+    ("STFT", "window = [1.0, 2.0]", "[8, 1, 5]", "float32", "philox", "`window`"),
+    ("Identity", "", "[4, 4, 4]", "float32", "philox", "2D matrices"),
+    ("Constant", "value = [1.0, 2.0, 3.0]", "[4]", "float32", "philox", "must broadcast"),
+    ("Constant", "value = 1e39", "[4]", "float32", "philox", "`value` must be"),
+    ("Constant", 'value = "x"', "[4]", "float32", "philox", "'x'"),
+]
+
+
+@pytest.mark.parametrize(
+    ("init", "config", "shape", "dtype", "stream", "message"),
+    REFUSED,
+    ids=[f"{r[0]}-{r[1]}-{r[2]}-{r[3]}-{r[4]}" for r in REFUSED],
+)
+def test_a_dry_run_refuses_what_the_run_refuses(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    init: str,
+    config: str,
+    shape: str,
+    dtype: str,
+    stream: str,
+    message: str,
+) -> None:
+    spec, out = tmp_path / "m.toml", tmp_path / "o.safetensors"
+    # Something good before it, and another tensor of its own kind.
+    spec.write_text(
+        f'seed = 1\nstream = "{stream}"\n[[tensor]]\nname = "a"\nshape = [9]\ninit = "ones"\n'
+        f'[[tensor]]\nname = "w.{{i}}"\nrepeat = {{ i = 2 }}\nshape = {shape}\ndtype = "{dtype}"\n'
+        f'init = {{ class_name = "{init}", config = {{ {config} }} }}\n'
+    )
+    out.write_bytes(b"before")
+    said = []
+    for more in (["--dry-run"], []):
+        assert main(["init", str(spec), "-o", str(out), *more]) == 2
+        shown = capsys.readouterr()
+        assert shown.out == ""
+        said.append(shown.err)
+    assert said[0] == said[1]
+    start = f"seedbed: error: {spec}: tensor 2 (`w.{{i}}`): `init`: "
+    assert said[0].startswith(start)
+    assert message in said[0].removeprefix(start)
+    assert said[0].count("\n") == 1
+    assert out.read_bytes() == b"before"
+    assert sorted(os.listdir(tmp_path)) == ["m.toml", "o.safetensors"]
+
+
+def test_what_only_drawing_shows_is_exit_code_2_and_leaves_the_target(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing(initializers.Zeros):
+        def prepare(self, shape: Any, dtype: Any = None) -> Any:
+            return self
+
+        def draw(self, index: Any = None, out: Any = None) -> Any:
+            raise RuntimeError("no values\ntoday")
+
+    monkeypatch.setattr(initializers, "get", lambda value: Failing())
+    spec, out = tmp_path / "m.toml", tmp_path / "o.safetensors"
+    spec.write_text(SMALL)
+    out.write_bytes(b"before")
+    assert main(["init", str(spec), "-o", str(out)]) == 2
+    message = f"seedbed: error: {spec}: tensor `w`: `init`: no values today\n"
+    assert capsys.readouterr().err == message
+    assert out.read_bytes() == b"before"
+    assert sorted(os.listdir(tmp_path)) == ["m.toml", "o.safetensors"]
+
+
 @pytest.mark.parametrize(("same", "code"), [(True, 0), (False, 1), (None, 2)])
 def test_selfcheck_fails_where_a_stream_differs(
     monkeypatch: pytest.MonkeyPatch, same: bool | None, code: int
@@ -627,6 +711,34 @@ def test_every_initializer_in_small_chunks_is_the_direct_call(
         write_checkpoint(str(path), lay_out(specification.tensors, {}), chunk_bytes=chunk_bytes)
         data = path.read_bytes()
         assert data[8 + int.from_bytes(data[:8], "little") :] == expected.tobytes()
+
+
+def test_an_initializer_that_only_makes_everything_is_called_once_a_tensor(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+
+    class Counting(initializers.Initializer):
+        def __init__(self, seed: int | None = None) -> None:
+            self.seed = seed
+
+        def __call__(self, shape: Any, dtype: Any = None) -> Any:
+            calls.append(self.seed)
+            return np.full(shape, len(calls), dtype)
+
+        def get_config(self) -> dict[str, Any]:
+            return {"seed": self.seed}
+
+    monkeypatch.setattr(initializers, "get", lambda value: Counting())
+    specification = parse_specification(
+        SMALL.replace('"w"', '"w.{i}"\nrepeat = { i = 2 }').replace("[2, 3]", "[50, 3]").encode(),
+        "m.toml",
+    )
+    assert calls == []
+    path = tmp_path / "m.safetensors"
+    write_checkpoint(str(path), specification.layout(), chunk_bytes=64)
+    assert calls == [fold_in(1, "w.0"), fold_in(1, "w.1")]
+    assert {name: array.mean() for name, array in read(path).items()} == {"w.0": 1, "w.1": 2}
 
 
 @pytest.mark.parametrize("command", [COMMAND, [sys.executable, "-Imseedbed"], [str(SCRIPT)]])

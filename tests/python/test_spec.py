@@ -23,6 +23,7 @@ from seedbed._spec.reader import (
     parse_specification,
     read_specification,
 )
+from seedbed._streams import rules_of
 from seedbed.random import fold_in
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -81,13 +82,37 @@ def test_repeat_makes_the_product_with_the_last_name_fastest() -> None:
     assert names == ["a.0.0.0", "a.0.1.0", "a.0.2.0", "a.1.0.1", "a.1.1.1", "a.1.2.1"]
 
 
+def test_each_tensor_is_prepared_once_and_those_that_are_equal_together() -> None:
+    zeros = '[[tensor]]\nname = "z.{i}"\nrepeat = { i = 3 }\nshape = [4]\ninit = "zeros"\n'
+    same = '[[tensor]]\nname = "y"\nshape = [4]\ninit = "zeros"\n'
+    other = '[[tensor]]\nname = "x"\nshape = [5]\ninit = "zeros"\n'
+    seeded = '[[tensor]]\nname = "w.{i}"\nrepeat = { i = 2 }\nshape = [4]\ninit = "he_normal"\n'
+    tensors = parse("seed = 3\n" + zeros + same + other + seeded).tensors
+    draws = {t.name: t.prepare() for t in tensors}
+    assert len({id(draws[name]) for name in ("z.0", "z.1", "z.2", "y")}) == 1
+    assert draws["x"] is not draws["y"]
+    for name in ("w.0", "w.1"):
+        assert isinstance(draws[name], seedbed.Draw)
+        assert (draws[name].shape, draws[name].seed) == ((4,), fold_in(3, name))
+
+
+def test_the_streams_rules_fold_the_seeds_of_names() -> None:
+    for stream in seedbed._core.streams():
+        [only] = parse(f'stream = "{stream}"\n' + tensor()).tensors
+        assert only.prepare().seed == rules_of(stream).folded(fold_in(1, "w"))
+        assert only.prepare().stream == stream
+        # That of the initializer wins.
+        init = f'{{ class_name = "HeNormal", config = {{ stream = "{stream}" }} }}'
+        [only] = parse(tensor(init=init)).tensors
+        assert only.prepare().seed == rules_of(stream).folded(fold_in(1, "w"))
+        assert only.prepare().stream == stream
+
+
 def test_values_are_keyed_by_name_alone() -> None:
     def values(specification: Specification) -> dict[str, bytes]:
         found = {}
         for t in specification.tensors:
-            out = np.empty(t.shape, t.dtype)
-            t.fill(out, None)
-            found[t.name] = out.tobytes()
+            found[t.name] = t.prepare().draw().tobytes()
         return found
 
     a = '[[tensor]]\nname = "a.{i}"\nrepeat = { i = 3 }\nshape = [4, 4]\ninit = "glorot_uniform"\n'
@@ -133,8 +158,7 @@ def test_serialized_form_of_keras_is_understood() -> None:
 def test_exact_streams_take_the_low_half_of_the_names_seed() -> None:
     [only] = parse('stream = "numpy"\n' + tensor()).tensors
     assert only.initializer().get_config()["seed"] == fold_in(1, "w") % 2**32
-    written = np.empty((2, 3), np.float32)
-    only.fill(written, None)
+    written = only.prepare().draw()
     seed = fold_in(1, "w") % 2**32
     expected = initializers.HeNormal(seed=seed, stream="numpy")((2, 3))
     np.testing.assert_array_equal(written, expected)
@@ -289,7 +313,7 @@ MALFORMED = [
         ["`init`", "mode"],
     ),
     (tensor(init="{ class_name = 'system', module = 'os' }"), ["tensor 1 (`w`):", "`init`"]),
-    (tensor(init="'orthogonal'", shape="[3]"), ["`shape`", "2 dimensions"]),
+    (tensor(init="'orthogonal'", shape="[3]"), ["`init`", "two-dimensional", "shape=(3,)"]),
     (tensor(init="'identity'", shape="[3]"), ["tensor 1 (`w`):"]),
     (tensor('"w.{i"'), ["`name`", "brace"]),
     (tensor('"w.i}"'), ["`name`", "brace"]),

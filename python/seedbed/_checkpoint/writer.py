@@ -1,10 +1,10 @@
 """Stream tensors into a safetensors file that is only ever seen whole.
 
 What: `write_checkpoint` has the tensors of a layout filled a chunk at a time, and writes them.
-Method: the main thread fills chunks (in parallel, with the interpreter released) into a few buffers
-that are reused; one other thread writes the earlier chunks meanwhile. Small tensors share a chunk,
-large ones are cut along an axis so that each piece is one contiguous run of bytes, and asked for by
-`index=`.
+Method: the main thread prepares each tensor once and has chunks filled (in parallel, with the
+interpreter released) in a few buffers that are reused; one other thread writes the earlier chunks
+meanwhile. Small tensors share a chunk, large ones are cut along an axis so that each piece is one
+contiguous run of bytes, and drawn by `index=`.
 Consumes: memory for the buffers (`BUFFERS * CHUNK_BYTES`), whatever the size of the tensors, except
 where a tensor says that it can only be made whole.
 Promises: those of `format` for the bytes, whatever the chunks, and those of `publish` for the file.
@@ -37,17 +37,31 @@ BUFFERS = 3
 Index = tuple[int | slice, ...]
 
 
+class Prepared(Protocol):
+    """What makes a tensor's values; `seedbed.Draw` is one."""
+
+    def draw(self, index: Index | None = None, out: np.ndarray[Any, Any] | None = None) -> Any:
+        """The block `index` (None: everything), written into `out`, which is contiguous."""
+
+
 class Tensor(Described, Protocol):
-    """What `write_checkpoint` needs to know of a tensor, and how it has one filled."""
+    """What `write_checkpoint` needs to know of a tensor, and how it gets the values."""
 
     @property
     def whole(self) -> bool:
-        """True if the values can only be made all at once."""
+        """True if a block of the values costs as much as all of them."""
         ...
 
-    def fill(self, out: np.ndarray[Any, Any], index: Index | None) -> None:
-        """Write the block `index` (None: everything) into `out`, which is contiguous."""
-        ...
+    def prepare(self) -> Prepared: ...
+
+
+class DrawError(Exception):
+    """The values of a tensor could not be made, for which `cause` gives the reason."""
+
+    def __init__(self, tensor: str, cause: Exception) -> None:
+        super().__init__(f"tensor `{tensor}`: {cause}")
+        self.tensor = tensor
+        self.cause = cause
 
 
 def blocks(shape: tuple[int, ...], limit: int) -> Iterator[Index]:
@@ -81,11 +95,11 @@ def write_checkpoint(
     `advance(count)` is called on the calling thread as tensor bytes reach the file. `chunk_bytes`
     >= 8 changes the memory used, never the bytes written.
 
-    What a tensor's `fill` raises, and KeyboardInterrupt, pass through. Whatever is raised, the file
-    at `path` is as before.
+    KeyboardInterrupt passes through. Whatever is raised, the file at `path` is as before.
 
     Raises:
         WriteError: The file cannot be written, or memory runs out.
+        DrawError: Preparing or drawing a tensor raised something else.
     """
     if sys.byteorder != "little":
         raise WriteError(
@@ -112,6 +126,10 @@ def _stream(
                     _append(chunk, tensor, chunk_bytes)
                 except MemoryError:
                     raise WriteError(f"{path}: tensor `{tensor.name}`: out of memory") from None
+                except OSError:
+                    raise
+                except Exception as error:
+                    raise DrawError(tensor.name, error) from error
             chunk.flush()
             writer.finish()
         except OSError as error:
@@ -125,22 +143,23 @@ def _append(chunk: _Chunk, tensor: Tensor, chunk_bytes: int) -> None:
     """Have `tensor` filled into the current chunk, or into chunks of its own if it does not fit."""
     if tensor.nbytes == 0:
         return
-    if tensor.nbytes <= chunk_bytes and not tensor.whole:
-        tensor.fill(chunk.take(tensor.shape, tensor.dtype), None)
-    elif tensor.whole:
-        values = np.empty(tensor.shape, tensor.dtype)
-        tensor.fill(values, None)
-        flat = values.reshape(-1)
-        step = chunk_bytes // flat.itemsize
-        for start in range(0, flat.size, step):
-            piece = flat[start : start + step]
-            chunk.take(piece.shape, piece.dtype)[...] = piece
-    else:
-        for index in blocks(tensor.shape, chunk_bytes // tensor.dtype.itemsize):
-            cut = index[-1]
-            assert isinstance(cut, slice)
-            shape = (cut.stop - cut.start, *tensor.shape[len(index) :])
-            tensor.fill(chunk.take(shape, tensor.dtype), index)
+    draw = tensor.prepare().draw
+    if tensor.nbytes <= chunk_bytes:
+        draw(None, chunk.take(tensor.shape, tensor.dtype, tensor.nbytes))
+        return
+    itemsize = tensor.dtype.itemsize
+    if tensor.whole:
+        values = draw().reshape(-1)
+        step = chunk_bytes // itemsize
+        for start in range(0, values.size, step):
+            piece = values[start : start + step]
+            chunk.take(piece.shape, tensor.dtype, piece.nbytes)[...] = piece
+        return
+    for index in blocks(tensor.shape, chunk_bytes // itemsize):
+        cut = index[-1]
+        assert isinstance(cut, slice)
+        shape = (cut.stop - cut.start, *tensor.shape[len(index) :])
+        draw(index, chunk.take(shape, tensor.dtype, math.prod(shape) * itemsize))
 
 
 class _Chunk:
@@ -155,15 +174,16 @@ class _Chunk:
         self._buffer: np.ndarray[Any, np.dtype[np.uint8]] | None = None
         self._used = 0
 
-    def take(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
-        """Return `shape` elements of `dtype` that follow what was taken before."""
-        count = math.prod(shape) * dtype.itemsize
-        if self._buffer is not None and self._used + count > self._buffer.size:
+    def take(
+        self, shape: tuple[int, ...], dtype: np.dtype[Any], nbytes: int
+    ) -> np.ndarray[Any, Any]:
+        """Return `nbytes` bytes, as an array of `shape`, that follow what was taken before."""
+        if self._buffer is not None and self._used + nbytes > self._buffer.size:
             self.flush()
         if self._buffer is None:
             self._buffer = self._writer.next_buffer()
-        taken = self._buffer[self._used : self._used + count].view(dtype).reshape(shape)
-        self._used += count
+        taken: np.ndarray[Any, Any] = np.ndarray(shape, dtype, self._buffer, self._used)
+        self._used += nbytes
         return taken
 
     def flush(self) -> None:

@@ -8,8 +8,9 @@ from argparse import Namespace
 
 import seedbed
 from seedbed._checkpoint.format import Layout
-from seedbed._checkpoint.writer import write_checkpoint
+from seedbed._checkpoint.writer import DrawError, write_checkpoint
 from seedbed._command import terminal
+from seedbed._spec.error import Place, shortened
 from seedbed._spec.model import Specification, TensorSpec
 from seedbed._spec.reader import read_specification
 
@@ -40,8 +41,12 @@ def run(options: Namespace) -> None:
     if options.threads is not None:
         seedbed.set_num_threads(options.threads)
     started = time.perf_counter()
-    with terminal.progress(output, specification.nbytes, options.quiet) as advance:
-        write_checkpoint(output, layout, advance)
+    try:
+        with terminal.progress(output, specification.nbytes, options.quiet) as advance:
+            write_checkpoint(output, layout, advance)
+    except DrawError as error:
+        # What only drawing shows; everything else was refused when the specification was read.
+        Place(specification.path, f"`{shortened(error.tensor)}`").refuse(error.cause)
     if not options.quiet:
         seconds = time.perf_counter() - started
         terminal.say(

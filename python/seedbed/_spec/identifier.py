@@ -14,11 +14,12 @@ import re
 from typing import Any, Final
 
 from seedbed import initializers
+from seedbed._seeds import SEED_END
 from seedbed._spec.error import Place, shortened
 
 # The serialized form of `initializers.serialize`.
 _KEYS: Final = ("class_name", "config", "module", "registered_name")
-MAX_SEED: Final = 2**64 - 1
+MAX_SEED: Final = SEED_END - 1
 
 # Every name that stands for an initializer, older names of Keras aside.
 _KNOWN: Final = [
@@ -42,8 +43,10 @@ _WORDS: Final = {
 _HELP: Final = "`seedbed init --help` lists the names"
 
 
-def initializer_of(value: object, place: Place) -> tuple[Any, bool]:
-    """Return the initializer that `value` stands for, and whether it wants each tensor's own seed.
+def initializer_of(value: object, place: Place) -> tuple[Any, dict[str, Any] | None]:
+    """Return the initializer that `value` stands for, and what each tensor adds its own seed to.
+
+    That is the configuration of an initializer that has a seed but was given none, else None.
 
     Raises:
         SpecError: It stands for none.
@@ -66,7 +69,7 @@ def initializer_of(value: object, place: Place) -> tuple[Any, bool]:
         value = {**value, "config": config}
     try:
         template = initializers.get(value)
-        seeded = isinstance(template, initializers.Initializer) and "seed" in template.get_config()
+        made = template.get_config() if isinstance(template, initializers.Initializer) else {}
     except MemoryError:
         raise
     except Exception as error:
@@ -79,7 +82,7 @@ def initializer_of(value: object, place: Place) -> tuple[Any, bool]:
         )
     if not isinstance(template, initializers.Initializer):
         place.fail("init", f"must name an initializer; {_HELP}", value)
-    return template, seeded and "seed" not in config
+    return template, made if "seed" in made and "seed" not in config else None
 
 
 def seed_of(value: object, key: str, place: Place) -> int:

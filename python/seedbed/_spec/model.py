@@ -8,31 +8,32 @@ from typing import Any
 
 import numpy as np
 
-from seedbed import _core, initializers
+from seedbed import _core
 from seedbed._checkpoint.format import HeaderError, Layout, lay_out
-from seedbed._checkpoint.writer import Index
+from seedbed._draw import Draw
 from seedbed._spec.error import Place, shortened
 from seedbed._streams import use_stream
+from seedbed._streams.rules import Rules
 from seedbed.random import fold_in
-
-# Their values depend on one another, so a block cannot be made without the rest.
-WHOLE = (initializers.Orthogonal, initializers.STFT)
-
-# What an initializer raises when it cannot make the tensor asked for.
-REFUSALS = (ValueError, TypeError, LookupError, OverflowError, ImportError)
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One `[[tensor]]` table, shared by the tensors that `repeat` makes of it."""
+    """What the tensors that one or more `[[tensor]]` tables describe have in common."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    # The initializer built once, with its own seed or none.
-    template: Any
-    # True if each tensor is to get a seed by its name.
-    seeded_by_name: bool
     nbytes: int
+    # The initializer built once, with its own seed or one that no tensor uses.
+    template: Any
+    # What it prepares, which is every tensor where the seed is its own.
+    draw: Draw
+    # The configuration to which each tensor adds a seed by its name, None where it adds none.
+    config: dict[str, Any] | None
+    # The rules of the stream, which say what such a seed may be.
+    rules: Rules
+    # Whether a block costs as much as the whole.
+    whole: bool
 
 
 @dataclass(slots=True)
@@ -61,7 +62,7 @@ class TensorSpec:
 
     @property
     def whole(self) -> bool:
-        return isinstance(self.entry.template, WHOLE)
+        return self.entry.whole
 
     @property
     def init_name(self) -> str:
@@ -69,27 +70,21 @@ class TensorSpec:
         return type(self.entry.template).__name__
 
     def initializer(self) -> Any:
-        """Return the initializer that makes this tensor's values, one that takes `index`, `out`."""
-        template = self.entry.template
-        if not self.entry.seeded_by_name:
-            return template
-        seed = fold_in(self.specification.seed, self.name)
-        if (getattr(template, "stream", None) or self.specification.stream) != "philox":
-            seed %= 1 << 32  # What Keras' backends take, and so the exact streams.
-        return type(template).from_config({**template.get_config(), "seed": seed})
+        """Return the initializer that makes this tensor's values."""
+        entry = self.entry
+        if entry.config is None:
+            return entry.template
+        seed = entry.rules.folded(fold_in(self.specification.seed, self.name))
+        return type(entry.template).from_config({**entry.config, "seed": seed})
 
-    def fill(self, out: np.ndarray[Any, Any], index: Index | None) -> None:
-        """Write the block `index` of the values (None: all of them) into `out`.
-
-        Raises:
-            SpecError: The initializer refuses its shape or dtype.
-            MemoryError: It needs more than there is.
-        """
-        try:
-            with use_stream(self.specification.stream):
-                self.initializer()(self.shape, dtype=self.dtype, index=index, out=out)
-        except REFUSALS as error:
-            Place(self.specification.path, f"`{shortened(self.name)}`").refuse(error)
+    def prepare(self) -> Draw:
+        """Return what makes this tensor's values, whole or in blocks."""
+        entry = self.entry
+        if entry.config is None:
+            return entry.draw
+        with use_stream(self.specification.stream):
+            draw: Draw = self.initializer().prepare(entry.shape, entry.dtype)
+            return draw
 
 
 @dataclass(slots=True)

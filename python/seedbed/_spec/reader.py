@@ -2,7 +2,7 @@
 
 What: `read_specification` turns a TOML file into a `Specification`, a flat list of `TensorSpec`.
 Method: tomllib, then checks of every key by hand, so that each mistake is named; each entry's
-initializer is built, and asked for an empty block of its shape, before anything is written.
+initializer is built and prepared before anything is written, so that it refuses what it will.
 Consumes: memory by the number of tensors, which is limited, never by the sizes that the file
 claims.
 Promises: whatever the file contains, either a specification that can be written or a `SpecError`
@@ -30,11 +30,12 @@ from seedbed._checkpoint.format import (
     SAFETENSORS_DTYPES,
     name_bytes,
 )
+from seedbed._draw import Computed, Draw
 from seedbed._dtypes import standardize
 from seedbed._spec.error import Place, SpecError, one_line, shortened, show
 from seedbed._spec.identifier import initializer_of, seed_of
-from seedbed._spec.model import REFUSALS, WHOLE, Entry, Specification, TensorSpec
-from seedbed._streams import use_stream
+from seedbed._spec.model import Entry, Specification, TensorSpec
+from seedbed._streams import rules_of, streams, use_stream
 
 # A file longer than this was not written as a specification; reading it whole would cost its size.
 MAX_SPECIFICATION_BYTES = 16 << 20
@@ -42,8 +43,6 @@ MAX_SPECIFICATION_BYTES = 16 << 20
 MAX_TENSORS = 1_000_000
 # Offsets in the file, and sizes in NumPy, are signed 64-bit numbers.
 MAX_BYTES = 2**63 - 1
-# NumPy's own limit.
-MAX_RANK = 64
 
 _TOP_KEYS = ("seed", "dtype", "stream", "tensor")
 _TENSOR_KEYS = ("name", "shape", "init", "dtype", "repeat")
@@ -95,10 +94,11 @@ def _specification(document: dict[str, Any], path: str, digest: str) -> Specific
             place.fail(key, "is missing")
     seed = seed_of(document["seed"], "seed", place)
     dtype = _dtype(document.get("dtype", "float32"), place)
-    streams = _core.streams()
-    stream = document.get("stream", streams[0])
-    if not isinstance(stream, str) or stream not in streams:
-        place.fail("stream", f"must be one of {', '.join(streams)}", stream)
+    known = streams()
+    # Not the one that the process uses: a specification means the same everywhere.
+    stream = document.get("stream", known[0])
+    if not isinstance(stream, str) or stream not in known:
+        place.fail("stream", f"must be one of {', '.join(known)}", stream)
     tables = document["tensor"]
     if not isinstance(tables, list) or not tables or not all(isinstance(t, dict) for t in tables):
         place.fail("tensor", "must be one or more [[tensor]] tables", tables)
@@ -161,15 +161,18 @@ def _entry(
     key = (init, shape, dtype) if isinstance(init, str) else None
     if key is not None and (known := entries.get(key)) is not None:
         return known
-    template, seeded_by_name = initializer_of(init, place)
+    template, config = initializer_of(init, place)
+    draw = _prepare(template, shape, dtype, stream, place)
     entry = Entry(
         shape=shape,
         dtype=dtype,
-        template=template,
-        seeded_by_name=seeded_by_name,
         nbytes=math.prod(shape) * dtype.itemsize,
+        template=template,
+        draw=draw,
+        config=config,
+        rules=rules_of(getattr(template, "stream", None) or stream),
+        whole=_is_whole(template, draw),
     )
-    _try(entry, stream, place)
     if key is not None:
         entries[key] = entry
     return entry
@@ -184,8 +187,8 @@ def _dtype(value: object, place: Place) -> np.dtype[Any]:
 def _shape(value: object, itemsize: int, place: Place) -> tuple[int, ...]:
     if not isinstance(value, list):
         place.fail("shape", "must be an array of integers", value)
-    if len(value) > MAX_RANK:
-        place.fail("shape", f"must have at most {MAX_RANK} dimensions", value)
+    if len(value) > _core.MAX_DIMENSIONS:
+        place.fail("shape", f"must have at most {_core.MAX_DIMENSIONS} dimensions", value)
     for axis, dimension in enumerate(value):
         if isinstance(dimension, bool) or not isinstance(dimension, int) or dimension < 0:
             place.fail(f"shape[{axis}]", "must be an integer >= 0", dimension)
@@ -241,15 +244,27 @@ def _names(name: object, repeat: object, place: Place) -> tuple[Iterator[str], i
     return (pattern.format(*numbers) for numbers in products), count
 
 
-def _try(entry: Entry, stream: str, place: Place) -> None:
-    """Have the initializer check shape and dtype on a block without elements."""
-    if isinstance(entry.template, initializers.Orthogonal) and len(entry.shape) < 2:
-        place.fail("shape", "must have at least 2 dimensions for Orthogonal", list(entry.shape))
-    if isinstance(entry.template, WHOLE):
-        return
-    index = (slice(0, 0),) if entry.shape else None
+def _prepare(
+    template: Any, shape: tuple[int, ...], dtype: np.dtype[Any], stream: str, place: Place
+) -> Draw:
+    """Have the initializer check shape and dtype, which draws nothing."""
     try:
         with use_stream(stream):
-            entry.template(entry.shape, dtype=entry.dtype, index=index)
-    except REFUSALS as error:
+            draw: Draw = template.prepare(shape, dtype)
+            return draw
+    except MemoryError:
+        raise
+    except Exception as error:
+        # Initializers that users registered raise what they like.
         place.refuse(error)
+
+
+def _is_whole(template: Any, draw: Draw) -> bool:
+    """Return whether a block of the tensor costs as much as all of it."""
+    return (
+        isinstance(template, initializers.Orthogonal | initializers.STFT)
+        # Users' own, which only know how to make everything.
+        or type(template).prepare is initializers.Initializer.prepare
+        # Random numbers that the core does not draw.
+        or (isinstance(draw, Computed) and draw.stream is not None)
+    )
