@@ -7,7 +7,6 @@ import json
 import os
 import pty
 import re
-import resource
 import signal
 import stat
 import subprocess
@@ -548,13 +547,18 @@ def test_a_disk_that_fills_up_is_exit_code_1_and_leaves_the_target(tmp_path: Pat
     spec, out = tmp_path / "m.toml", tmp_path / "o.safetensors"
     spec.write_text(LONG.replace("i = 1000", "i = 5"))
     out.write_bytes(b"before")
-    # A limit on the size of files is the full disk that needs no privilege to make.
-    done = run(
-        "init",
-        spec,
-        "-o",
-        out,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (40 << 20, 40 << 20)),
+    # A limit on the size of files is the full disk that needs no privilege to make. A program sets
+    # it for itself: a function run between fork and exec would run other libraries' hooks as well.
+    limited = (
+        "import os, resource, sys\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (40 << 20, 40 << 20))\n"
+        "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", limited, *COMMAND[1:], "init", str(spec), "-o", str(out)],
+        capture_output=True,
+        text=True,
+        timeout=400,
     )
     assert done.returncode == 1
     assert (

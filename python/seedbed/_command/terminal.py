@@ -130,5 +130,8 @@ def _columns() -> list[ProgressColumn]:
 
 def _shown(text: str, stream: TextIO | None) -> str:
     """Return `text` as `stream` can show it, whatever its encoding."""
+    if text.isascii() and text.isprintable():
+        # Most is, and a table has many cells.
+        return text
     encoding = getattr(stream, "encoding", None) or "utf-8"
     return escape(text).encode(encoding, "backslashreplace").decode(encoding)
