@@ -1,6 +1,6 @@
 """`python -m seedbed`: the command `seedbed`."""
 
-from seedbed._cli import main
+from seedbed._command.main import main
 
 if __name__ == "__main__":
     raise SystemExit(main())

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import numpy as np
 
 from seedbed import _core, random
+from seedbed._streams import rules_of, streams
+from seedbed._streams.rules import Rules
 from seedbed.initializers import Orthogonal
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-# Module and name of each backend's stream; Keras and seedbed name them alike.
-_BACKENDS: Final = ("numpy", "jax", "tensorflow", "torch")
 _DTYPES: Final = ("float32", "float16", "bfloat16", "float64", "float8_e4m3fn", "float8_e5m2")
 _SHAPE: Final = (224, 224)  # drawn twice: some 1e5 values
 _SEED: Final = 2**31 + 5
@@ -50,14 +50,14 @@ class Result(NamedTuple):
     reason: str
 
 
-def selfcheck() -> bool:
+def selfcheck() -> bool | None:
     """Compares every exact stream with the installed backend it reproduces and prints a table.
 
     Keras and the backends that are not installed are reported and skipped. Takes some seconds for
     each backend that is: each runs in an interpreter of its own.
 
     Returns:
-        Whether nothing differed.
+        Whether nothing differed; None if there was nothing to compare with.
     """
     from rich.console import Console  # not wanted by anyone who only imports seedbed
     from rich.table import Table
@@ -65,8 +65,8 @@ def selfcheck() -> bool:
 
     console = Console(highlight=False)
     console.print(f"seedbed {_core.__version__}: exact streams against the backends installed")
-    same = True
-    for stream in (name for name in _core.streams() if name in _BACKENDS):
+    same: bool | None = None
+    for stream in _exact_streams():
         results = check(stream)
         statuses = {(result.sampler, result.dtype): result.status for result in results}
         if any(sampler for sampler, _ in statuses):
@@ -81,8 +81,20 @@ def selfcheck() -> bool:
             if result.reason:
                 what = " ".join(filter(None, (stream, result.sampler, result.dtype)))
                 print(f"{what}: {result.status}: {result.reason}")
-        same = same and all(result.status != DIFFERENT for result in results)
+        compared = {result.status for result in results} - {ABSENT, UNDEFINED}
+        if compared:
+            same = same is not False and DIFFERENT not in compared
+    if same is None:
+        print("nothing was compared: no backend to compare with is installed")
     return same
+
+
+def _exact_streams() -> list[str]:
+    """The streams that stand for a backend of Keras: they have rules of their own.
+
+    Keras, the backend's module and seedbed give it one name.
+    """
+    return [name for name in streams() if type(rules_of(name)) is not Rules]
 
 
 def check(stream: str) -> list[Result]:

@@ -9,7 +9,7 @@ import os
 import resource
 import signal
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +21,19 @@ import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from seedbed import _checkpoint
-from seedbed._checkpoint import (
+from seedbed._checkpoint import format as file_format
+from seedbed._checkpoint import publish
+from seedbed._checkpoint.format import (
+    DATA_ALIGNMENT,
+    LEAST_ENTRY_BYTES,
     MAX_HEADER_BYTES,
     SAFETENSORS_DTYPES,
-    Index,
-    WriteError,
-    blocks,
-    encode_header,
-    write_checkpoint,
+    HeaderError,
+    lay_out,
+    name_bytes,
 )
+from seedbed._checkpoint.publish import WriteError
+from seedbed._checkpoint.writer import DrawError, Index, blocks, write_checkpoint
 
 METADATA = {"seed": "42", "stream": "philox"}
 
@@ -45,13 +48,22 @@ class ArrayTensor:
         self.shape: tuple[int, ...] = values.shape
         self.dtype = values.dtype
         self.nbytes = values.nbytes
-        self.largest_fill = 0
+        self.prepared = 0
+        self.largest_draw = 0
 
-    def fill(self, out: np.ndarray[Any, Any], index: Index | None) -> None:
+    def prepare(self) -> ArrayTensor:
+        self.prepared += 1
+        return self
+
+    def draw(self, index: Index | None = None, out: np.ndarray[Any, Any] | None = None) -> Any:
+        block = self.values if index is None else self.values[index]
+        self.largest_draw = max(self.largest_draw, block.nbytes)
+        if out is None:
+            return block.copy()
         assert out.flags.c_contiguous
         assert out.flags.aligned
-        self.largest_fill = max(self.largest_fill, out.nbytes)
-        out[...] = self.values if index is None else self.values[index]
+        out[...] = block
+        return out
 
 
 class FailingTensor(ArrayTensor):
@@ -59,9 +71,15 @@ class FailingTensor(ArrayTensor):
         super().__init__(name, values)
         self._fail = fail
 
-    def fill(self, out: np.ndarray[Any, Any], index: Index | None) -> None:
+    def draw(self, index: Index | None = None, out: np.ndarray[Any, Any] | None = None) -> Any:
         self._fail()
-        super().fill(out, index)
+        return super().draw(index, out)
+
+
+class UnpreparedTensor(FailingTensor):
+    def prepare(self) -> ArrayTensor:
+        self._fail()
+        return self
 
 
 def random_array(shape: tuple[int, ...], dtype: str, seed: int = 0) -> np.ndarray[Any, Any]:
@@ -72,6 +90,15 @@ def random_array(shape: tuple[int, ...], dtype: str, seed: int = 0) -> np.ndarra
         return rng.integers(0, 2, shape).astype(bool)
     raw = rng.integers(0, 256, math.prod(shape) * kind.itemsize).astype(np.uint8)
     return raw.view(kind).reshape(shape)
+
+
+def write(
+    path: Path,
+    tensors: Sequence[ArrayTensor],
+    advance: Callable[[int], None] = lambda count: None,
+    **options: int,
+) -> None:
+    write_checkpoint(str(path), lay_out(tensors, METADATA), advance, **options)
 
 
 def raw_tensors(path: Path) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
@@ -97,7 +124,7 @@ def raw_tensors(path: Path) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
 def test_every_dtype_reads_back_with_the_reference_package(tmp_path: Path, dtype: str) -> None:
     values = random_array((5, 7), dtype)
     path = tmp_path / "a.safetensors"
-    write_checkpoint(str(path), [ArrayTensor("t", values)], METADATA)
+    write(path, [ArrayTensor("t", values)])
     [(name, read)] = safetensors.deserialize(path.read_bytes())
     assert name == "t"
     assert read["dtype"] == SAFETENSORS_DTYPES[dtype]
@@ -113,8 +140,9 @@ def test_numpy_reader_returns_the_arrays_and_the_metadata(tmp_path: Path) -> Non
         "leer": np.zeros((0, 5), np.float32),
         'mädchen\n"x"': random_array((9,), "uint8"),
     }
-    size = write_checkpoint(str(path), [ArrayTensor(n, v) for n, v in arrays.items()], METADATA)
-    assert size == path.stat().st_size
+    layout = lay_out([ArrayTensor(n, v) for n, v in arrays.items()], METADATA)
+    write_checkpoint(str(path), layout)
+    assert layout.nbytes == path.stat().st_size
     read = safetensors.numpy.load_file(path)
     assert read.keys() == arrays.keys()
     for name, values in arrays.items():
@@ -128,20 +156,75 @@ def test_numpy_reader_returns_the_arrays_and_the_metadata(tmp_path: Path) -> Non
 
 
 @given(
-    count=st.integers(0, 6),
-    name=st.text(min_size=1, max_size=20),
-    dtype=st.sampled_from(["uint8", "float64"]),
+    tensors=st.lists(
+        st.tuples(
+            st.text(min_size=1, max_size=20),
+            st.lists(st.integers(0, 5), max_size=3).map(tuple),
+            st.sampled_from(sorted(SAFETENSORS_DTYPES)),
+        ),
+        max_size=8,
+        unique_by=lambda tensor: tensor[0],
+    )
 )
-def test_header_is_padded_with_spaces_to_8_bytes(count: int, name: str, dtype: str) -> None:
-    tensors = [ArrayTensor(f"{name}{i}", random_array((i,), dtype)) for i in range(count)]
-    header = encode_header(tensors, METADATA)
+def test_tensors_are_aligned_and_otherwise_in_the_order_given(
+    tensors: list[tuple[str, tuple[int, ...], str]],
+) -> None:
+    given_tensors = [ArrayTensor(n, random_array(shape, dtype)) for n, shape, dtype in tensors]
+    layout = lay_out(given_tensors, METADATA)
+    header = layout.header
     length = int.from_bytes(header[:8], "little")
     assert len(header) == 8 + length
-    assert length % 8 == 0
+    assert len(header) % DATA_ALIGNMENT == 0
     assert header[8:9] == b"{"
     assert header.endswith(b"}" + b" " * (len(header) - len(header.rstrip(b" "))))
-    assert len(header) - len(header.rstrip(b" ")) < 8
-    assert list(json.loads(header[8:])) == ["__metadata__", *(t.name for t in tensors)]
+    assert len(header) - len(header.rstrip(b" ")) < DATA_ALIGNMENT
+    entries = json.loads(header[8:])
+    assert entries.pop("__metadata__") == METADATA
+    assert list(entries) == [t.name for t in layout.tensors]
+    ordered = [t for size in (8, 4, 2, 1) for t in given_tensors if t.dtype.itemsize == size]
+    assert list(layout.tensors) == ordered
+    for tensor in ordered:
+        begin, end = entries[tensor.name]["data_offsets"]
+        assert (len(header) + begin) % tensor.dtype.itemsize == 0
+        assert end - begin == tensor.nbytes
+    assert layout.nbytes == len(header) + sum(t.nbytes for t in given_tensors)
+    # The least that the header has for a tensor is what it has for the smallest one.
+    for name, _, _ in tensors:
+        smallest = lay_out([ArrayTensor(name, random_array((), "uint8"))], {}).header
+        without = lay_out([], {}).header
+        added = len(smallest.rstrip(b" ")) - len(without.rstrip(b" "))
+        # Its end is at 1 rather than 0.
+        assert added == LEAST_ENTRY_BYTES + name_bytes(name)
+
+
+def test_a_small_item_before_a_large_one_leaves_it_aligned(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    flags, weights = random_array((3,), "bool"), random_array((4,), "float32")
+    write(path, [ArrayTensor("flags", flags), ArrayTensor("weights", weights)])
+    data = path.read_bytes()
+    start = 8 + int.from_bytes(data[:8], "little")
+    assert start % 64 == 0
+    assert data[start:] == weights.tobytes() + flags.tobytes()
+    read = safetensors.numpy.load_file(path)
+    assert np.array_equal(read["flags"], flags)
+    assert read["weights"].tobytes() == weights.tobytes()
+
+
+def test_the_header_is_measured_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Three bytes of UTF-8 for each character.
+    tensors = [ArrayTensor("字" * 40 + str(i), np.zeros(2, np.float32)) for i in range(9)]
+    header = lay_out(tensors, METADATA).header
+    length = len(header) - 8
+    assert len(header.decode()) < length * 0.6
+    monkeypatch.setattr(file_format, "MAX_HEADER_BYTES", length)
+    assert lay_out(tensors, METADATA).header == header
+    monkeypatch.setattr(file_format, "MAX_HEADER_BYTES", length - 1)
+    with pytest.raises(HeaderError, match="longer than"):
+        lay_out(tensors, METADATA)
+    monkeypatch.setattr(file_format, "MAX_HEADER_BYTES", length // 2)
+    with pytest.raises(HeaderError) as caught:
+        lay_out(tensors, METADATA)
+    assert caught.value.tensor == tensors[4].name
 
 
 @given(
@@ -179,20 +262,22 @@ def test_bytes_do_not_depend_on_the_chunk_size(
         for i, (shape, dtype, whole) in enumerate(shapes)
     ]
     reported: list[int] = []
-    write_checkpoint(str(path), tensors, METADATA, reported.append, chunk_bytes=chunk_bytes)
+    write(path, tensors, reported.append, chunk_bytes=chunk_bytes)
     read = raw_tensors(path)
     assert {n: data for n, (_, _, data) in read.items()} == {
         t.name: t.values.tobytes() for t in tensors
     }
     assert sum(reported) == sum(t.nbytes for t in tensors)
-    assert all(t.largest_fill <= chunk_bytes for t in tensors if not t.whole)
+    assert all(t.largest_draw <= chunk_bytes for t in tensors if not t.whole)
+    # Once each, however many chunks it takes; not at all where there is nothing to write.
+    assert [t.prepared for t in tensors] == [int(t.nbytes > 0) for t in tensors]
 
 
 def test_a_tensor_larger_than_all_buffers_is_asked_for_in_pieces(tmp_path: Path) -> None:
     values = random_array((3, 50_000), "float32")
     tensor = ArrayTensor("t", values)
-    write_checkpoint(str(tmp_path / "a.safetensors"), [tensor], METADATA, chunk_bytes=4096)
-    assert tensor.largest_fill <= 4096
+    write(tmp_path / "a.safetensors", [tensor], chunk_bytes=4096)
+    assert tensor.largest_draw <= 4096
     assert (
         safetensors.numpy.load_file(tmp_path / "a.safetensors")["t"].tobytes() == values.tobytes()
     )
@@ -201,9 +286,10 @@ def test_a_tensor_larger_than_all_buffers_is_asked_for_in_pieces(tmp_path: Path)
 @pytest.mark.parametrize(
     "error", [ValueError("no"), KeyboardInterrupt(), OSError(errno.EIO, "broken")]
 )
+@pytest.mark.parametrize("kind", [FailingTensor, UnpreparedTensor])
 @pytest.mark.parametrize("before", [None, b"what was there"])
 def test_a_failure_leaves_the_target_and_the_directory_alone(
-    tmp_path: Path, error: BaseException, before: bytes | None
+    tmp_path: Path, error: BaseException, kind: type[FailingTensor], before: bytes | None
 ) -> None:
     path = tmp_path / "a.safetensors"
     if before is not None:
@@ -214,10 +300,13 @@ def test_a_failure_leaves_the_target_and_the_directory_alone(
 
     tensors = [
         ArrayTensor("a", random_array((9999,), "float32")),
-        FailingTensor("b", np.zeros(3), fail),
+        kind("b", np.zeros(3, np.float32), fail),
     ]
-    with pytest.raises(WriteError if isinstance(error, OSError) else type(error)):
-        write_checkpoint(str(path), tensors, METADATA, chunk_bytes=256)
+    expected = {OSError: WriteError, ValueError: DrawError}.get(type(error), type(error))
+    with pytest.raises(expected) as caught:
+        write(path, tensors, chunk_bytes=256)
+    if isinstance(caught.value, DrawError):
+        assert (caught.value.tensor, caught.value.cause) == ("b", error)
     assert os.listdir(tmp_path) == ([] if before is None else ["a.safetensors"])
     assert before is None or path.read_bytes() == before
 
@@ -227,10 +316,9 @@ def test_running_out_of_memory_names_the_tensor(tmp_path: Path) -> None:
         raise MemoryError
 
     with pytest.raises(WriteError, match=r"a\.safetensors: tensor `b\.weight`: out of memory"):
-        write_checkpoint(
-            str(tmp_path / "a.safetensors"),
+        write(
+            tmp_path / "a.safetensors",
             [FailingTensor("b.weight", np.zeros(3), fail)],
-            METADATA,
         )
     assert os.listdir(tmp_path) == []
 
@@ -250,7 +338,7 @@ def test_a_file_that_may_not_grow_is_an_error_that_names_the_tensor(tmp_path: Pa
         with pytest.raises(
             WriteError, match=r"a\.safetensors: tensor `second`: cannot be written: File too large"
         ):
-            write_checkpoint(str(path), tensors, METADATA, chunk_bytes=512)
+            write(path, tensors, chunk_bytes=512)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert path.read_bytes() == b"before"
@@ -261,8 +349,8 @@ def test_a_disk_without_room_is_an_error_before_anything_is_filled(tmp_path: Pat
     # 8 EB, more than any disk has: a view of one zero.
     huge = ArrayTensor("t", np.broadcast_to(np.zeros((), np.uint8), (2**62,)))
     with pytest.raises(WriteError, match=r"needs 4611686018427388\d+ bytes, the disk has \d+ free"):
-        write_checkpoint(str(tmp_path / "a.safetensors"), [huge], METADATA)
-    assert huge.largest_fill == 0
+        write(tmp_path / "a.safetensors", [huge])
+    assert huge.largest_draw == 0
     assert os.listdir(tmp_path) == []
 
 
@@ -279,7 +367,7 @@ def test_targets_that_cannot_be_files_are_refused(
     tmp_path: Path, make: Callable[[Path], Path], message: str
 ) -> None:
     with pytest.raises(WriteError, match=message):
-        write_checkpoint(str(make(tmp_path)), [], METADATA)
+        write(make(tmp_path), [])
     assert os.listdir(tmp_path) == []
     assert stat.S_ISCHR(os.stat("/dev/null").st_mode)
 
@@ -289,9 +377,9 @@ def test_a_read_only_target_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     path.write_bytes(b"keep")
     # The superuser may write everything, so the answer of the system is replaced rather than the
     # permissions.
-    monkeypatch.setattr(_checkpoint.os, "access", lambda *_: False)
+    monkeypatch.setattr(publish.os, "access", lambda *_: False)
     with pytest.raises(WriteError, match="it is read-only"):
-        write_checkpoint(str(path), [], METADATA)
+        write(path, [])
     assert path.read_bytes() == b"keep"
 
 
@@ -301,7 +389,7 @@ def test_replacing_keeps_permissions_and_follows_symbolic_links(tmp_path: Path) 
     real.chmod(0o640)
     link = tmp_path / "link.safetensors"
     link.symlink_to(real)
-    write_checkpoint(str(link), [ArrayTensor("t", np.ones(3, np.float32))], METADATA)
+    write(link, [ArrayTensor("t", np.ones(3, np.float32))])
     assert link.is_symlink()
     assert stat.S_IMODE(real.stat().st_mode) == 0o640
     assert safetensors.numpy.load_file(real)["t"].tolist() == [1, 1, 1]
@@ -310,7 +398,7 @@ def test_replacing_keeps_permissions_and_follows_symbolic_links(tmp_path: Path) 
 def test_a_new_file_gets_the_permissions_of_the_umask(tmp_path: Path) -> None:
     old = os.umask(0o027)
     try:
-        write_checkpoint(str(tmp_path / "a.safetensors"), [], METADATA)
+        write(tmp_path / "a.safetensors", [])
     finally:
         os.umask(old)
     assert stat.S_IMODE((tmp_path / "a.safetensors").stat().st_mode) == 0o640

@@ -7,7 +7,8 @@ import importlib.util
 import pytest
 
 import seedbed
-from seedbed import _cli, _selfcheck
+from seedbed import _selfcheck
+from seedbed._command.main import main
 
 
 def test_the_numpy_stream_is_exact_here() -> None:
@@ -26,8 +27,12 @@ def test_backends_that_are_not_installed_are_reported(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    assert seedbed.selfcheck()
-    assert "numpy: not installed: no module `keras`" in capsys.readouterr().out
+    assert seedbed.selfcheck() is None
+    shown = capsys.readouterr().out
+    assert "numpy: not installed: no module `keras`" in shown
+    assert shown.endswith("nothing was compared: no backend to compare with is installed\n")
+    # Nobody may take this for success.
+    assert main(["selfcheck"]) == 2
 
 
 def test_a_difference_is_found(
@@ -37,6 +42,24 @@ def test_a_difference_is_found(
     monkeypatch.setattr(_selfcheck, "check", lambda stream: [result])
     assert not seedbed.selfcheck()
     assert "numpy normal float32: not exact: why" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("statuses", "verdict"),
+    [
+        ([_selfcheck.ABSENT, _selfcheck.EXACT], True),
+        ([_selfcheck.ABSENT, _selfcheck.ROUNDING, _selfcheck.UNDEFINED], True),
+        ([_selfcheck.DIFFERENT, _selfcheck.EXACT], False),
+        ([_selfcheck.EXACT, _selfcheck.DIFFERENT], False),
+        ([_selfcheck.ABSENT, _selfcheck.UNDEFINED], None),
+    ],
+)
+def test_the_verdict_counts_what_was_compared(
+    monkeypatch: pytest.MonkeyPatch, statuses: list[str], verdict: bool | None
+) -> None:
+    results = [_selfcheck.Result("numpy", "v", "normal", "float32", s, "") for s in statuses]
+    monkeypatch.setattr(_selfcheck, "check", lambda stream: results)
+    assert seedbed.selfcheck() is verdict
 
 
 def test_the_judge_counts_and_measures() -> None:
@@ -57,9 +80,9 @@ def test_the_judge_counts_and_measures() -> None:
     assert _selfcheck._judge(ours, theirs, "float64")[0] == _selfcheck.UNDEFINED
 
 
-@pytest.mark.parametrize(("same", "code"), [(True, 0), (False, 1)])
+@pytest.mark.parametrize(("same", "code"), [(True, 0), (False, 1), (None, 2)])
 def test_the_command_passes_the_verdict_on(
-    monkeypatch: pytest.MonkeyPatch, same: bool, code: int
+    monkeypatch: pytest.MonkeyPatch, same: bool | None, code: int
 ) -> None:
     monkeypatch.setattr(seedbed, "selfcheck", lambda: same)
-    assert _cli.main(["selfcheck"]) == code
+    assert main(["selfcheck"]) == code

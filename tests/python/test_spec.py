@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 
 import seedbed
 from seedbed import initializers
-from seedbed._spec import (
+from seedbed._checkpoint import format as file_format
+from seedbed._spec.error import SpecError
+from seedbed._spec.model import Specification
+from seedbed._spec.reader import (
     MAX_SPECIFICATION_BYTES,
-    SpecError,
-    Specification,
     parse_specification,
     read_specification,
 )
+from seedbed._streams import rules_of
 from seedbed.random import fold_in
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
@@ -44,6 +46,7 @@ def test_defaults_and_metadata() -> None:
     [only] = specification.tensors
     assert (only.name, only.shape, only.dtype, only.nbytes) == ("w", (2, 3), np.float32, 24)
     assert specification.metadata() == {
+        "format": "pt",
         "seed": "18446744073709551615",
         "stream": "philox",
         "seedbed_version": seedbed.__version__,
@@ -79,13 +82,37 @@ def test_repeat_makes_the_product_with_the_last_name_fastest() -> None:
     assert names == ["a.0.0.0", "a.0.1.0", "a.0.2.0", "a.1.0.1", "a.1.1.1", "a.1.2.1"]
 
 
+def test_each_tensor_is_prepared_once_and_those_that_are_equal_together() -> None:
+    zeros = '[[tensor]]\nname = "z.{i}"\nrepeat = { i = 3 }\nshape = [4]\ninit = "zeros"\n'
+    same = '[[tensor]]\nname = "y"\nshape = [4]\ninit = "zeros"\n'
+    other = '[[tensor]]\nname = "x"\nshape = [5]\ninit = "zeros"\n'
+    seeded = '[[tensor]]\nname = "w.{i}"\nrepeat = { i = 2 }\nshape = [4]\ninit = "he_normal"\n'
+    tensors = parse("seed = 3\n" + zeros + same + other + seeded).tensors
+    draws = {t.name: t.prepare() for t in tensors}
+    assert len({id(draws[name]) for name in ("z.0", "z.1", "z.2", "y")}) == 1
+    assert draws["x"] is not draws["y"]
+    for name in ("w.0", "w.1"):
+        assert isinstance(draws[name], seedbed.Draw)
+        assert (draws[name].shape, draws[name].seed) == ((4,), fold_in(3, name))
+
+
+def test_the_streams_rules_fold_the_seeds_of_names() -> None:
+    for stream in seedbed._core.streams():
+        [only] = parse(f'stream = "{stream}"\n' + tensor()).tensors
+        assert only.prepare().seed == rules_of(stream).folded(fold_in(1, "w"))
+        assert only.prepare().stream == stream
+        # That of the initializer wins.
+        init = f'{{ class_name = "HeNormal", config = {{ stream = "{stream}" }} }}'
+        [only] = parse(tensor(init=init)).tensors
+        assert only.prepare().seed == rules_of(stream).folded(fold_in(1, "w"))
+        assert only.prepare().stream == stream
+
+
 def test_values_are_keyed_by_name_alone() -> None:
     def values(specification: Specification) -> dict[str, bytes]:
         found = {}
         for t in specification.tensors:
-            out = np.empty(t.shape, t.dtype)
-            t.fill(out, None)
-            found[t.name] = out.tobytes()
+            found[t.name] = t.prepare().draw().tobytes()
         return found
 
     a = '[[tensor]]\nname = "a.{i}"\nrepeat = { i = 3 }\nshape = [4, 4]\ninit = "glorot_uniform"\n'
@@ -131,8 +158,7 @@ def test_serialized_form_of_keras_is_understood() -> None:
 def test_exact_streams_take_the_low_half_of_the_names_seed() -> None:
     [only] = parse('stream = "numpy"\n' + tensor()).tensors
     assert only.initializer().get_config()["seed"] == fold_in(1, "w") % 2**32
-    written = np.empty((2, 3), np.float32)
-    only.fill(written, None)
+    written = only.prepare().draw()
     seed = fold_in(1, "w") % 2**32
     expected = initializers.HeNormal(seed=seed, stream="numpy")((2, 3))
     np.testing.assert_array_equal(written, expected)
@@ -177,6 +203,25 @@ MALFORMED = [
     (tensor("5"), ["tensor 1:", "`name`", "Received: 5"]),
     (tensor('""'), ["`name`", "non-empty"]),
     (tensor('"__metadata__"'), ["`name`", "reserved"]),
+    *(
+        (
+            tensor(f'"a\\u00{code}b"'),
+            [f"tensor 1 (`a{shown}b`):", "`name`", f"Received: 'a{shown}b'"],
+        )
+        for code, shown in (("1b", r"\x1b"), ("0a", r"\n"), ("7f", r"\x7f"), ("9b", r"\x9b"))
+    ),
+    # What a message repeats is escaped, whatever it is.
+    (tensor(more='"\\u001b[31m" = 1'), [r"`\x1b[31m`", "is not a key"]),
+    (tensor(init='{ class_name = "\\u001b[31m" }'), ["`init`", r"\x1b[31m"]),
+    (
+        tensor('"w.{i}"', more='repeat = { "\\u001b" = 2 }'),
+        [r"`repeat.\x1b`", "like a variable"],
+    ),
+    # Far below the limit in characters, above it in bytes.
+    (
+        tensor('"' + "字" * 40 + '.{i}"', more="repeat = { i = 700000 }"),
+        ["tensor 1 (", "`name`", "header longer than 100000000 bytes"],
+    ),
     (
         tensor(more="shapes = 1"),
         ["tensor 1 (`w`):", "`shapes`", "name, shape, init, dtype, repeat"],
@@ -205,7 +250,46 @@ MALFORMED = [
     (tensor(init="['zeros']"), ["`init`", "Received: ['zeros']"]),
     (tensor(init="'hee_normal'"), ["`init`", "hee_normal"]),
     (tensor(init="''"), ["`init`"]),
-    (tensor(init="'Initializer'"), ["`init`"]),
+    (tensor(init="'Initializer'"), ["`init`", "base class", "--help", "'Initializer'"]),
+    (tensor(init="'initializer'"), ["`init`", "base class", "--help", "'initializer'"]),
+    (tensor(init="{ class_name = 'Initializer' }"), ["`init`", "base class"]),
+    (tensor(init="'kaiming_normal'"), ["`init`", "kaiming_normal", "mean `he_normal`?"]),
+    (tensor(init="'KaimingUniform'"), ["`init`", "KaimingUniform", "mean `he_uniform`?"]),
+    (tensor(init="'xavier_uniform_'"), ["`init`", "xavier", "mean `glorot_uniform`?"]),
+    (tensor(init="'trunc_normal_'"), ["`init`", "trunc_normal_", "mean `truncated_normal`?"]),
+    (tensor(init="'he_nrmal'"), ["`init`", "he_nrmal", "mean `he_normal`?"]),
+    (tensor(init="'OrthogonalInit'"), ["`init`", "OrthogonalInit", "mean `orthogonal`?"]),
+    (tensor(init="'eye'"), ["`init`", "eye", "mean `identity`?"]),
+    (tensor(init="{ class_name = 'HeNromal' }"), ["`init`", "HeNromal", "mean `he_normal`?"]),
+    (tensor(init="'zzz'"), ["`init`", "zzz", "`seedbed init --help` lists the names"]),
+    (tensor(init="'" + "x" * 9999 + "'"), ["`init`", "xxx", "lists the names"]),
+    (tensor(init="1979-05-27"), ["`init`", "string or a table"]),
+    *(
+        (
+            tensor(init=f"{{ class_name = '{name}', config = {{ {config} }} }}"),
+            ["tensor 1 (`w`):", f"`init.config.{key}`", "date or a time", received],
+        )
+        for name, config, key, received in (
+            ("Constant", "value = 1979-05-27", "value", "'1979-05-27'"),
+            ("Constant", "value = 1979-05-27T07:32:00Z", "value", "'1979-05-27 07:32:00+00:00'"),
+            ("Constant", "value = [[1.0, 07:32:00]]", "value[0][1]", "'07:32:00'"),
+            ("RandomNormal", "stddev = 1979-05-27", "stddev", "'1979-05-27'"),
+            ("RandomNormal", "stddev = { a = 1979-05-27 }", "stddev.a", "'1979-05-27'"),
+            ("STFT", "window = 1979-05-27", "window", "'1979-05-27'"),
+            ("RandomNormal", "stream = 1979-05-27", "stream", "'1979-05-27'"),
+        )
+    ),
+    (
+        tensor(init="{ class_name = 'Zeros', registered_name = 1979-05-27 }"),
+        ["`init.registered_name`", "date or a time"],
+    ),
+    (
+        tensor(init="{ class_name = 'RandomNormal', config = { seed = 1979-05-27 } }"),
+        ["`init.config.seed`", "date or a time"],
+    ),
+    ("seed = 1979-05-27" + ONE, ["`seed`", "Received: datetime.date(1979, 5, 27)"]),
+    (tensor(shape="[1979-05-27]"), ["`shape[0]`", "Received: datetime.date(1979, 5, 27)"]),
+    (tensor(more="dtype = 1979-05-27"), ["`dtype`", "Received: datetime.date(1979, 5, 27)"]),
     (tensor(init="{}"), ["`init.class_name`", "is missing"]),
     (tensor(init="{ class_name = 3 }"), ["`init.class_name`", "Received: 3"]),
     (tensor(init="{ class_name = 'Nothing' }"), ["`init`", "Nothing"]),
@@ -229,7 +313,7 @@ MALFORMED = [
         ["`init`", "mode"],
     ),
     (tensor(init="{ class_name = 'system', module = 'os' }"), ["tensor 1 (`w`):", "`init`"]),
-    (tensor(init="'orthogonal'", shape="[3]"), ["`shape`", "2 dimensions"]),
+    (tensor(init="'orthogonal'", shape="[3]"), ["`init`", "two-dimensional", "shape=(3,)"]),
     (tensor(init="'identity'", shape="[3]"), ["tensor 1 (`w`):"]),
     (tensor('"w.{i"'), ["`name`", "brace"]),
     (tensor('"w.i}"'), ["`name`", "brace"]),
@@ -269,12 +353,22 @@ def test_malformed_specifications_name_file_tensor_and_key(text: str, parts: lis
         parse(text)
     message = str(caught.value)
     assert message.startswith("m.toml: ")
-    assert "\n" not in message
+    assert message.isprintable()
     assert len(message) < 900
     position = 0
     for part in parts:
         position = message.find(part, position)
         assert position >= 0, (part, message)
+
+
+def test_the_header_is_limited_exactly(monkeypatch: pytest.MonkeyPatch) -> None:
+    specification = parse(tensor('"字.{i}"', more="repeat = { i = 3 }"))
+    length = len(specification.layout().header) - 8
+    monkeypatch.setattr(file_format, "MAX_HEADER_BYTES", length)
+    assert len(specification.layout().header) == 8 + length
+    monkeypatch.setattr(file_format, "MAX_HEADER_BYTES", length - 1)
+    with pytest.raises(SpecError, match=r"m\.toml: tensor `字\.2`: `name` makes the header longer"):
+        specification.layout()
 
 
 def test_bad_sizes_are_refused_without_allocating_them() -> None:

@@ -1,0 +1,70 @@
+"""The command `seedbed`, from its arguments to its exit code.
+
+What: `main` runs one subcommand and returns the exit code.
+Consumes: nothing at import beyond the standard library and seedbed.
+Promises: exit code 0 when done, 1 when the work failed or was interrupted, 2 when the arguments or
+the specification are wrong (or the environment: `_refusal` says so before this file is imported);
+one line on standard error says why, never a traceback. Standard output carries only what was asked
+for (the table of `--dry-run`, help, the version).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from collections.abc import Sequence
+
+import seedbed
+from seedbed._checkpoint.publish import WriteError
+from seedbed._command import arguments as command_line
+from seedbed._command import init
+from seedbed._command.interruption import Interrupted, interruptible
+from seedbed._command.terminal import say
+from seedbed._spec.error import SpecError
+
+DONE, FAILED, WRONG = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command with `arguments` (default: the process') and return its exit code."""
+    try:
+        options = command_line.parse(arguments)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else WRONG
+    subject = getattr(options, "output", None) or getattr(options, "specification", "selfcheck")
+    try:
+        with interruptible():
+            if options.command == "init":
+                init.run(options)
+            elif options.command == "selfcheck":
+                return _selfcheck()
+        return DONE
+    except (init.UsageError, SpecError) as error:
+        return _complain(str(error), WRONG)
+    except WriteError as error:
+        return _complain(str(error), FAILED)
+    except Interrupted as error:
+        return _complain(f"{subject}: interrupted by {error}", FAILED)
+    except KeyboardInterrupt:
+        return _complain(f"{subject}: interrupted", FAILED)
+    except BrokenPipeError:
+        # Whoever read our output is gone; keep the interpreter from failing again when it flushes.
+        with contextlib.suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except (OSError, MemoryError, RuntimeError) as error:
+        reason = "out of memory" if isinstance(error, MemoryError) else str(error)
+        return _complain(f"{subject}: {reason}", FAILED)
+
+
+def _selfcheck() -> int:
+    same = seedbed.selfcheck()
+    if same is None:
+        return WRONG
+    return DONE if same else FAILED
+
+
+def _complain(message: str, code: int) -> int:
+    say(f"seedbed: error: {message}")
+    return code

@@ -1,0 +1,129 @@
+"""A model as a specification describes it: its tensors, and what makes their values."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from seedbed import _core
+from seedbed._checkpoint.format import HeaderError, Layout, lay_out
+from seedbed._draw import Draw
+from seedbed._spec.error import Place, shortened
+from seedbed._streams import use_stream
+from seedbed._streams.rules import Rules
+from seedbed.random import fold_in
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What the tensors that one or more `[[tensor]]` tables describe have in common."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    nbytes: int
+    # The initializer built once, with its own seed or one that no tensor uses.
+    template: Any
+    # What it prepares, which is every tensor where the seed is its own.
+    draw: Draw
+    # The configuration to which each tensor adds a seed by its name, None where it adds none.
+    config: dict[str, Any] | None
+    # The rules of the stream, which say what such a seed may be.
+    rules: Rules
+    # Whether a block costs as much as the whole.
+    whole: bool
+
+
+@dataclass(slots=True)
+class TensorSpec:
+    """One tensor of the model: what it is called and how its values are made."""
+
+    name: str
+    entry: Entry = field(repr=False)
+    specification: Specification = field(repr=False)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.entry.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.entry.dtype
+
+    @property
+    def nbytes(self) -> int:
+        return self.entry.nbytes
+
+    @property
+    def elements(self) -> int:
+        return math.prod(self.entry.shape)
+
+    @property
+    def whole(self) -> bool:
+        return self.entry.whole
+
+    @property
+    def init_name(self) -> str:
+        """The initializer's class, for people."""
+        return type(self.entry.template).__name__
+
+    def initializer(self) -> Any:
+        """Return the initializer that makes this tensor's values."""
+        entry = self.entry
+        if entry.config is None:
+            return entry.template
+        seed = entry.rules.folded(fold_in(self.specification.seed, self.name))
+        return type(entry.template).from_config({**entry.config, "seed": seed})
+
+    def prepare(self) -> Draw:
+        """Return what makes this tensor's values, whole or in blocks."""
+        entry = self.entry
+        if entry.config is None:
+            return entry.draw
+        with use_stream(self.specification.stream):
+            draw: Draw = self.initializer().prepare(entry.shape, entry.dtype)
+            return draw
+
+
+@dataclass(slots=True)
+class Specification:
+    """A model: every tensor in the order of the file, and what they share."""
+
+    path: str
+    seed: int
+    stream: str
+    # SHA-256 of the specification's bytes, hexadecimal.
+    digest: str
+    tensors: list[TensorSpec]
+
+    @property
+    def elements(self) -> int:
+        return sum(tensor.elements for tensor in self.tensors)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(tensor.nbytes for tensor in self.tensors)
+
+    def layout(self) -> Layout[TensorSpec]:
+        """What the checkpoint will look like.
+
+        Raises:
+            SpecError: Its header would be longer than readers accept.
+        """
+        try:
+            return lay_out(self.tensors, self.metadata())
+        except HeaderError as error:
+            Place(self.path, f"`{shortened(error.tensor)}`").fail("name", str(error))
+
+    def metadata(self) -> dict[str, str]:
+        """What the checkpoint says of its own making; safetensors allows strings only."""
+        return {
+            # What the tensors are for: transformers and others load no file that does not say so.
+            "format": "pt",
+            "seed": str(self.seed),
+            "stream": self.stream,
+            "seedbed_version": _core.__version__,
+            "specification_digest": self.digest,
+        }
