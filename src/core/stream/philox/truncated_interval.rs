@@ -80,17 +80,21 @@ impl TruncatedInterval {
         for group in out.chunks_mut(GROUP) {
             let mut candidates = [T::ZERO; GROUP];
             let candidates = &mut candidates[..group.len()];
-            let mut open = [true; GROUP];
+            // The places that no attempt has filled yet, at the front.
+            let mut open: [usize; GROUP] = std::array::from_fn(|place| place);
             let mut left = group.len();
             let mut attempt = 0;
             while left > 0 {
                 attempt += 1;
                 fill(T::STANDARD, words(attempt), None, first, lend(candidates));
-                for ((&z, open), to) in candidates.iter().zip(&mut open).zip(&mut *group) {
-                    if *open && lower <= z && z <= upper {
-                        to.write(E::rounded(T::place(z, stddev, mean, bounds)));
-                        *open = false;
-                        left -= 1;
+                for i in 0..std::mem::take(&mut left) {
+                    let place = open[i];
+                    let z = candidates[place];
+                    if (lower <= z) & (z <= upper) {
+                        group[place].write(E::rounded(T::place(z, stddev, mean, bounds)));
+                    } else {
+                        open[left] = place;
+                        left += 1;
                     }
                 }
             }
