@@ -98,8 +98,13 @@ LAWS = {
 }
 
 
-def drawn(law: Law, dtype: str, seed: int | seedbed.random.SeedGenerator = SEED) -> Source:
-    """seedbed's values of a law; a generator of seeds is advanced by one call."""
+def drawn(law: Law, dtype: str, seed: int | seedbed.random.SeedGenerator | None = None) -> Source:
+    """seedbed's values of a law; a generator of seeds is advanced by one call.
+
+    Without a seed each law and dtype has its own, so that their rows are independent.
+    """
+    if seed is None:
+        seed = seedbed.random.fold_in(SEED, law.name, dtype)
     kind = reference.DTYPES[dtype]
     buffer = np.empty(CHUNK, kind)
     if law.name == "interval":
@@ -108,6 +113,7 @@ def drawn(law: Law, dtype: str, seed: int | seedbed.random.SeedGenerator = SEED)
             lower, upper = law.bounds
             return seedbed.random.truncated_normal(
                 (LENGTH,),
+                dtype=kind,
                 seed=seed,
                 lower=lower,
                 upper=upper,

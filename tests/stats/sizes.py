@@ -47,8 +47,8 @@ ALL = {
         tails=1_000_000_000,
         streams=1 << 20,
         lags=1 << 23,
-        matrices=500_000,
-        large_matrices=5_000,
+        matrices=200_000,
+        large_matrices=3_000,
     ),
 }
 

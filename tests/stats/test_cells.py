@@ -3,7 +3,7 @@
 Power: with K cells and n draws a relative deviation of the cells' probabilities of rms d raises
 chi-square's mean by n*d^2, and is found more often than not where that exceeds
 4.75 * sqrt(2 K), the distance from the mean to the level's threshold. So 2^16 cells find
-d = 0.93 % in the short form's 2e7 draws, 0.29 % in the long form's 2e8 and 0.13 % in 1e9.
+d = 0.94 % in the short form's 2e7 draws, 0.30 % in the long form's 2e8 and 0.13 % in 1e9.
 """
 
 import os
@@ -66,7 +66,8 @@ def cells(law: Law, dtype: str, source: Source, count: int) -> Result:
 @pytest.mark.parametrize("name", list(LAWS))
 def test_equiprobable_cells(judge, name: str, dtype: str) -> None:
     law = LAWS[name]
-    count = SIZES.cells
+    # A value by rejection costs several.
+    count = SIZES.cells // 4 if name == "interval" else SIZES.cells
     if (name, dtype) == ("two_sigma", "float32"):
         count = SIZES.cells_two_sigma_f32
     judge(f"{name} {dtype}, cells", cells(law, dtype, drawn(law, dtype), count))
@@ -78,7 +79,7 @@ def test_short_period_control(judge_control) -> None:
 
 
 def test_sum_of_twelve_control(judge_control) -> None:
-    result = cells(LAWS["normal"], "float32", bad.sum_of_twelve, SIZES.cells // 4)
+    result = cells(LAWS["normal"], "float32", bad.sum_of_twelve, SIZES.cells)
     judge_control("normal as a sum of 12 uniform, cells", result)
 
 
@@ -180,7 +181,8 @@ def narrow_cells(law: Law, dtype: str, patterns: np.ndarray) -> Result:
 @pytest.mark.parametrize("name", list(LAWS))
 def test_narrow_cells(judge, name: str, dtype: str) -> None:
     law = LAWS[name]
-    patterns = pattern_counts(drawn(law, dtype), SIZES.numbers)
+    count = SIZES.numbers // 4 if name == "interval" else SIZES.numbers
+    patterns = pattern_counts(drawn(law, dtype), count)
     judge(f"{name} {dtype}, numbers", narrow_cells(law, dtype, patterns))
 
 

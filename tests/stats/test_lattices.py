@@ -6,7 +6,7 @@ suite holds to the compiled ones bit for bit. Cells end between two float32 numb
 should have the probability of the reals that round to it: what remains is the sampler's error.
 
 The bound, unless a test says another: deviations would raise the mean of chi-square over the same
-cells by less than one of its standard deviations in 10^9 draws (`verdict.enumerated`).
+cells by less than two of its standard deviations in 10^9 draws (`verdict.enumerated`).
 """
 
 from collections.abc import Callable, Iterable, Iterator

@@ -1,7 +1,7 @@
 """Rare values, counted: far ones, those near the ends of a support, those near 0. Poisson.
 
-Power: where m are expected, a count that differs by 5 * sqrt(m) is found more often than not. In
-10^9 draws that is 0.4 % beyond 3.5 standard deviations, 4 % beyond 4.5 and 30 % beyond 5 1/2.
+Power: a row of 18 counts finds 1.1 % too many beyond 3.5 standard deviations more often than not in
+10^9 draws, 9.5 % beyond 4.5 and 34 % beyond 5; in the short form's 2e7 8 %, 72 % and 300 %.
 """
 
 from collections.abc import Callable
