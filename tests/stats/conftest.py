@@ -1,9 +1,12 @@
 """Collects the verdicts, and prints them as a table where SEEDBED_STATS asks for a form."""
 
+from __future__ import annotations
+
 import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 # Before NumPy is imported: the products here are of small matrices, for which threads of its BLAS
 # wait for each other, on a busy machine for ten times as long as they work.
@@ -12,7 +15,10 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import pytest
 
 import sizes
-from verdict import Result
+
+if TYPE_CHECKING:
+    # Imports SciPy, which sets filters of warnings when it is imported: here, for all tests.
+    from verdict import Result
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,7 @@ class Row:
 
 ROWS: list[Row] = []
 
-Judge = Callable[[str, Result], None]
+Judge = Callable[[str, "Result"], None]
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ from verdict import Result, chi_square, corrected
 
 CELLS = 1 << 16
 NARROW = ["float16", "bfloat16", "float8_e4m3fn", "float8_e5m2"]
+# The sampler with the fewest bits to spare.
+COARSE = ("two_sigma", "float32")
 
 
 # --- 2^16 equiprobable cells ---------------------------------------------------------------------
@@ -62,13 +64,25 @@ def cells(law: Law, dtype: str, source: Source, count: int) -> Result:
     return corrected([chi_square(counts, expected, f"{count:.0e} draws, ")])
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("name", list(LAWS))
+# What its samples do not show before 1e9 draws.
+TOO_COARSE = pytest.mark.xfail(
+    FORM == "long", reason="the float32 truncated normal keeps too few bits", strict=True
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "dtype"),
+    [
+        pytest.param(name, dtype, marks=TOO_COARSE if (name, dtype) == COARSE else ())
+        for name in LAWS
+        for dtype in ("float32", "float64")
+    ],
+)
 def test_equiprobable_cells(judge, name: str, dtype: str) -> None:
     law = LAWS[name]
     # A value by rejection costs several.
     count = SIZES.cells // 4 if name == "interval" else SIZES.cells
-    if (name, dtype) == ("two_sigma", "float32"):
+    if (name, dtype) == COARSE:
         count = SIZES.cells_two_sigma_f32
     judge(f"{name} {dtype}, cells", cells(law, dtype, drawn(law, dtype), count))
 
@@ -116,7 +130,7 @@ def distinct(source: Source) -> Result:
     return Result(told, within=found > 6.2e6, level="6.2 million")
 
 
-@pytest.mark.xfail(reason="the float32 truncated normal keeps too few bits", strict=True)
+@TOO_COARSE
 @pytest.mark.skipif(FORM != "long", reason="takes 2e8 draws")
 def test_distinct_values(judge) -> None:
     judge("two_sigma float32, distinct values", distinct(drawn(LAWS["two_sigma"], "float32")))
