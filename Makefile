@@ -14,7 +14,7 @@ HOST = $(shell rustc --print host-tuple)
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md LICENSE NOTICE \
 	$(shell find src python/seedbed -type f ! -name '*.so' ! -name '*.pyc')
 
-.PHONY: demo test test-backends check bench asan clean
+.PHONY: demo test test-backends check bench stats asan clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -58,6 +58,12 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python benches/python/checkpoint.py
 	$(BIN)/python benches/python/stream_numpy.py
 	$(BIN)/python benches/python/orthogonal.py --chart docs/orthogonal.svg
+
+# The statistical tests with their table of results: the long form, which takes minutes, or with
+# STATS=short the one that `make test` runs as well.
+STATS ?= long
+stats: $(VENV)/.installed-test
+	SEEDBED_STATS=$(STATS) $(BIN)/pytest -q tests/stats
 
 # The core's tests, and those of Python that lend memory, under AddressSanitizer. Its runtimes come
 # with Rust and with the C compiler; its flag is not stable yet. Allocations of impossible sizes are
