@@ -388,7 +388,7 @@ def _measure(origin: Origin, law: Law | None) -> _Measured | None:
             chunk -= centre
             with np.errstate(invalid="ignore", over="ignore"):
                 total += float(chunk.sum())
-                squares += float(chunk @ chunk)
+                squares += float(np.square(chunk).sum())  # no BLAS: it has threads of its own
             if law is not None:
                 beyond += int(np.count_nonzero(np.abs(chunk) > 2 * law.stddev))
             count += chunk.size
