@@ -1,5 +1,7 @@
 """The patterns of Keras' documentation, with real Keras layers on the NumPy backend."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,14 @@ from keras import layers
 import seedbed
 from seedbed import initializers
 
-# Keras' variables do not know NumPy 2's `copy` argument yet.
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*__array__ implementation doesn't accept a copy:DeprecationWarning"
-)
+pytestmark = [
+    # Keras' variables do not know NumPy 2's `copy` argument yet.
+    pytest.mark.filterwarnings(
+        "ignore:.*__array__ implementation doesn't accept a copy:DeprecationWarning"
+    ),
+    # Said once in a process, by whichever test is the first.
+    pytest.mark.filterwarnings("ignore:Keras called an initializer of `seedbed.initializers`"),
+]
 
 RANDOM = [
     initializers.RandomNormal(mean=0.5, stddev=0.1, seed=1),
@@ -219,3 +225,32 @@ def test_initializers_of_keras_and_ours_agree_on_laws_in_a_layer() -> None:
     # 2 * 10^5 draws: five standard errors of a standard deviation, on both sides.
     ratio = kernels[0].std() / kernels[1].std()
     assert abs(ratio - 1) < 2 * 5 * 0.71 / np.sqrt(kernels[0].size)
+
+
+def build_in_new_process(statement: str) -> str:
+    """What a program says on standard error that builds two layers with a seedbed initializer."""
+    program = f"""
+import keras
+{statement}
+init = initializers.HeNormal(seed=1)
+init((3, 4))
+for _ in range(2):
+    keras.layers.Dense(4, kernel_initializer=init).build((None, 3))
+"""
+    result = subprocess.run(
+        [sys.executable, "-W", "always:Keras called", "-c", program],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=300,
+    )
+    return result.stderr
+
+
+def test_keras_calling_is_warned_of_once() -> None:
+    said = build_in_new_process("from seedbed import initializers")
+    assert said.count("Keras called an initializer") == 1
+    assert "`from seedbed.keras import initializers`" in said
+    # The layer of Keras that called, not the user's own call before.
+    assert "keras/src" in said.partition("Keras called")[0].splitlines()[-1]
+    assert "Keras called" not in build_in_new_process("from seedbed.keras import initializers")

@@ -16,6 +16,7 @@ from seedbed._seeds import SupportsNext, make_default_seed
 from seedbed._streams import rules_of
 from seedbed._streams.rules import Rules
 from seedbed.initializers import _serial
+from seedbed.initializers._inside_keras import warn_if_called_by_keras
 from seedbed.initializers.initializer import Initializer
 
 
@@ -71,6 +72,7 @@ class RandomInitializer(Initializer):
                 memory.
             OverflowError: A parameter for which values would be infinite.
         """
+        warn_if_called_by_keras(1)
         dtype = dtype_of(out) if dtype is None and out is not None else dtype
         return self._prepare(rules_of(self.stream), shape, dtype).draw(index, out)
 

@@ -5,15 +5,10 @@ second time from its own config without making a value, inside a scope that puts
 variable of this twin still holds its initializer, fans included, and stands for the variable of
 the real layer at the same place. No memory is taken and nothing changes: names that Keras numbers,
 its list of variables that wait for a value and Python's random numbers are put back.
-
-What is private in Keras and used here: `Variable._initializer` and `._value`,
-`Layer._flatten_layers` and the two lists of a layer's own variables, the global attributes
-`uninitialized_variables` and `object_name_uids`, and the walk of `saving_lib._save_state`.
 """
 
 from __future__ import annotations
 
-import copy
 import random
 import re
 import warnings
@@ -22,21 +17,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import keras
-from keras.src.backend.common import global_state
-from keras.src.saving import saving_lib
-from keras.src.utils.naming import to_snake_case
+
+from seedbed.keras import _private
+from seedbed.keras._call import LAWS
+from seedbed.keras._private import first_initializer, own_variables, snake_case, unchanged_globals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 # Keras' initializers that draw; all others with a `__call__` of Keras are deterministic.
-RANDOM: Final = (
-    keras.initializers.RandomNormal,
-    keras.initializers.RandomUniform,
-    keras.initializers.TruncatedNormal,
-    keras.initializers.VarianceScaling,
-    keras.initializers.Orthogonal,
-)
+RANDOM: Final = tuple(LAWS)
 DETERMINISTIC: Final = (
     keras.initializers.Zeros,
     keras.initializers.Ones,
@@ -57,8 +47,8 @@ class Origin:
             not be found out.
         reason: Why it could not.
         seed: The seed that the initializer was given: an integer, a generator, or None.
-        seeded: The initializers of the twin that the initializer may call in turn, as the closure
-            of a recurrent layer's bias does.
+        inner: The random initializers of the twin, which the initializer may call in turn, as the
+            closure of a recurrent layer's bias does.
         is_state: Whether it is no weight but state, which a layer keeps beside its weights: not
             trainable, and not drawn at first.
     """
@@ -68,7 +58,7 @@ class Origin:
     initializer: Any
     reason: str
     seed: Any
-    seeded: tuple[Any, ...]
+    inner: tuple[Any, ...]
     is_state: bool
 
 
@@ -82,18 +72,18 @@ def origins(model: Any) -> list[Origin]:
     """
     found: dict[int, Origin] = {}
     for layer in layers_of(model):
-        own = _own_variables(layer)
+        trained, others = own_variables(layer)
+        own = trained + others
         if not own:
             continue
         twin, reason = _twin(layer)
-        theirs = [] if twin is None else _own_variables(twin)
+        theirs = [] if twin is None else [v for part in own_variables(twin) for v in part]
         if twin is not None and [_signature(v) for v in own] != [_signature(v) for v in theirs]:
             twin, reason = None, "built again from its config, the layer has other variables"
         for position, variable in enumerate(own):
-            if variable._initializer is not None:  # put off until now: it still has its own
-                initializer = variable._initializer
-            else:
-                initializer = None if twin is None else theirs[position]._initializer
+            initializer = first_initializer(variable)
+            if initializer is None and twin is not None:
+                initializer = first_initializer(theirs[position])
             found.setdefault(
                 id(variable),
                 Origin(
@@ -103,8 +93,7 @@ def origins(model: Any) -> list[Origin]:
                     "" if initializer is not None else reason,
                     _given_seed(initializer, twin, layer),
                     tuple(_initializers(twin).values()),
-                    not any(variable is v for v in layer._trainable_variables)
-                    and not isinstance(initializer, RANDOM),
+                    position >= len(trained) and not isinstance(initializer, RANDOM),
                 ),
             )
     order = {id(variable): number for number, variable in enumerate(model.weights)}
@@ -122,8 +111,7 @@ def layers_of(model: Any) -> list[Any]:
             "`model` must be a model or layer of Keras. "
             f"Received: {model!r} (of type {type(model)})"
         )
-    layers: list[Any] = model._flatten_layers(include_self=True, recursive=True)
-    return layers
+    return _private.layers_of(model)
 
 
 def is_kerass_own(initializer: Any) -> bool:
@@ -134,66 +122,12 @@ def is_kerass_own(initializer: Any) -> bool:
     return False
 
 
-def has_value(variable: Any) -> bool:
-    """Whether `variable` has a value: not put off, and not on torch's meta device."""
-    value = variable._value
-    return value is not None and not getattr(value, "is_meta", False)
-
-
 def has_automatic_name(layer: Any) -> bool:
     """Whether Keras seems to have made up the name of `layer`: its class, with a number or not."""
     return (
-        re.fullmatch(re.escape(to_snake_case(type(layer).__name__)) + r"(_\d+)?", layer.name)
+        re.fullmatch(re.escape(snake_case(type(layer).__name__)) + r"(_\d+)?", layer.name)
         is not None
     )
-
-
-def positions(model: Any) -> dict[int, tuple[str | int, ...]]:
-    """Where a file of weights keeps each variable, by the variable's `id`.
-
-    The names in such a file follow the structure of the model and classes of its layers, not the
-    layers' names: `("layers", "dense_1", 0)` is the first variable of the second Dense.
-    """
-    recorder = _Recorder()
-    saving_lib._save_state(
-        model,
-        weights_store=recorder,
-        assets_store=None,
-        inner_path="",
-        visited_saveables=set(),
-    )
-    return recorder.found
-
-
-class _Recorder(saving_lib.NpzIOStore):  # type: ignore[misc]
-    """A store of weights that keeps where each variable was to go, and no values."""
-
-    def __init__(self) -> None:
-        self.found: dict[int, tuple[str | int, ...]] = {}
-
-    def make(self, path: str, metadata: Any = None) -> Any:
-        return _Entry(self.found, path)
-
-    def __bool__(self) -> bool:
-        return True
-
-
-class _Entry(dict[str, Any]):
-    """The part of a `_Recorder` that one layer writes to."""
-
-    def __init__(self, found: dict[int, tuple[str | int, ...]], path: str) -> None:
-        super().__init__()
-        self._found = found
-        self._path = tuple(part for part in path.split("/") if part)
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        number = int(key) if key.isdecimal() else key
-        self._found.setdefault(id(value), (*self._path, number))
-        super().__setitem__(key, value)  # keeps the object alive, so that no `id` comes twice
-
-
-def _own_variables(layer: Any) -> list[Any]:
-    return [*layer._trainable_variables, *layer._non_trainable_variables]
 
 
 def _signature(variable: Any) -> tuple[Any, ...]:
@@ -217,20 +151,12 @@ def _twin(layer: Any) -> tuple[Any, str]:
 def _unchanged() -> Iterator[None]:
     """Puts back, at the end, what building a layer changes in the process."""
     state = random.getstate()
-    names = {
-        "uninitialized_variables": [],
-        "object_name_uids": copy.copy(global_state.get_global_attribute("object_name_uids")),
-    }
-    before = {name: global_state.get_global_attribute(name) for name in names}
-    for name, value in names.items():
-        global_state.set_global_attribute(name, value)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what there was to say was said for the real layer
+        # Warnings were given when the real layer was built.
+        with unchanged_globals(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             yield
     finally:
-        for name, value in before.items():
-            global_state.set_global_attribute(name, value)
         random.setstate(state)
 
 

@@ -7,6 +7,7 @@ that was there before.
 
 from __future__ import annotations
 
+import copy
 import math
 import sys
 import time
@@ -14,26 +15,19 @@ import warnings
 from collections import Counter
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import keras
-import ml_dtypes
 import numpy as np
 
-from seedbed import initializers
 from seedbed._core import get_num_threads
 from seedbed._seeds import fold_in, in_range
-from seedbed._streams import rules_of, streams
-from seedbed.keras._origin import (
-    RANDOM,
-    Origin,
-    has_automatic_name,
-    has_value,
-    is_kerass_own,
-    layers_of,
-    origins,
-    positions,
-)
+from seedbed._streams import rules_of
+from seedbed.keras._backends import BACKEND
+from seedbed.keras._call import AS_KERAS, LAWS, Call, check_stream, is_available
+from seedbed.keras._origin import Origin, has_automatic_name, is_kerass_own, layers_of, origins
+from seedbed.keras._private import has_value, places_in_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,18 +37,18 @@ if TYPE_CHECKING:
 
 # Seeds that every backend of Keras takes.
 _KERAS_SEEDS: Final = 1 << 31
-_DTYPES: Final = ("float16", "bfloat16", "float32", "float64", "float8_e4m3fn", "float8_e5m2")
 _BAR_AFTER: Final = 1.0
 _SHOWN_PATHS: Final = 5
 
 
 @dataclass(frozen=True)
 class _Task:
-    """A weight to be set: `draw` in seedbed, or `call`, an initializer or closure of Keras."""
+    """A weight to be set: from a draw of seedbed's, or by a function that makes the tensor."""
 
     origin: Origin
+    make: Callable[[], Any]
+    request: Call | None = None
     draw: Draw | None = None
-    call: Callable[..., Any] | None = None
 
     @property
     def size(self) -> int:
@@ -102,8 +96,7 @@ def reinitialize(
     seed = in_range(seed)
     if key not in ("path", "position"):
         raise ValueError(f'`key` must be "path" or "position". Received: key={key!r}')
-    if stream is not None and stream != "keras":
-        rules_of(stream)  # refuses an unknown name
+    check_stream(stream)
     found = origins(model)
     _check_values(model, found)
     wanted = [origin for origin in found if state or not origin.is_state]
@@ -159,7 +152,7 @@ def _paths(model: Any, wanted: list[Origin]) -> list[tuple[str | int, ...]]:
 
 
 def _positions(model: Any, wanted: list[Origin]) -> list[tuple[str | int, ...]]:
-    places = positions(model)
+    places = places_in_file(model)
     missing = [o.variable.path for o in wanted if id(o.variable) not in places]
     if missing:
         raise ValueError(
@@ -173,91 +166,74 @@ def _task(origin: Origin, seed: int, stream: str | None) -> tuple[_Task, int | N
     """How to make the new values of a weight, and the seed, None where nothing is drawn."""
     initializer, variable = origin.initializer, origin.variable
     shape, dtype = tuple(variable.shape), variable.dtype
-    if stream == "keras":
+    law = next((LAWS[cls] for cls in type(initializer).__mro__ if cls in LAWS), None)
+    if law is not None and is_kerass_own(initializer):
+        name: str | None
+        if stream == AS_KERAS:
+            seed %= _KERAS_SEEDS
+            known, name = law.repeats_bits and is_available(stream), BACKEND.name
+            insists = False
+        else:
+            name = getattr(initializer, "stream", None) if stream is None else stream
+            known, insists = True, name is not None
+        if known:
+            request = Call(_seeded(initializer, seed), law, rules_of(name), shape, dtype)
+            try:
+                draw = request.trial()
+                return _Task(origin, draw.draw, request, draw), seed
+            except (TypeError, ValueError, OverflowError, IndexError):
+                if insists:
+                    raise
         seed %= _KERAS_SEEDS
-    if isinstance(initializer, RANDOM) and is_kerass_own(initializer):
-        name = _stream_name(initializer, stream)
-        same = (
-            None if name == "keras" or dtype not in _DTYPES else _of_numpy(initializer, seed, name)
-        )
-        if same is not None:
-            return _Task(origin, draw=same.prepare(shape, dtype)), seed
-    if isinstance(initializer, RANDOM):
+        by_keras = Call(_seeded(initializer, seed), law, rules_of(None), shape, dtype).by_keras
+        return _Task(origin, by_keras), seed
+    if law is not None:  # a user's class, which calls Keras' or draws by itself
         seed %= _KERAS_SEEDS
-        config = {**initializer.get_config(), "seed": seed}
-        kind = type(initializer)
-        if stream == "keras":
-            config.pop("stream", None)
-            kind = next(cls for cls in kind.__mro__ if not cls.__module__.startswith("seedbed"))
-        return _Task(origin, call=kind.from_config(config)), seed
-    if not isinstance(initializer, keras.initializers.Initializer) and origin.seeded:
-        # A closure around the layer's initializers: give those the seed.
+        return _Task(origin, partial(_seeded(initializer, seed), shape, dtype=dtype)), seed
+    if not isinstance(initializer, keras.initializers.Initializer) and origin.inner:
+        # A closure around initializers of the layer: these get the seed.
         seed %= _KERAS_SEEDS
 
-        def call(shape: Any, dtype: Any) -> Any:
-            for inner in origin.seeded:
+        def make() -> Any:
+            for inner in origin.inner:
                 inner.seed = seed
             return initializer(shape, dtype=dtype)
 
-        return _Task(origin, call=call), seed
-    return _Task(origin, call=initializer), None
+        return _Task(origin, make), seed
+    return _Task(origin, partial(initializer, shape, dtype=dtype)), None
 
 
-def _stream_name(initializer: Any, stream: str | None) -> str | None:
-    """The stream to draw from; "keras" where seedbed has not that of the backend."""
-    if stream == "keras":
-        backend = keras.backend.backend()
-        return backend if backend in streams() else "keras"
-    name: str | None = getattr(initializer, "stream", None) if stream is None else stream
-    return name
-
-
-def _of_numpy(initializer: Any, seed: int, stream: str | None) -> Any:
-    """seedbed's initializer with the parameters of Keras', None where one is no plain number."""
-    for cls in type(initializer).__mro__:
-        if cls in RANDOM:
-            break
-    names = {
-        "RandomNormal": ("mean", "stddev"),
-        "RandomUniform": ("minval", "maxval"),
-        "TruncatedNormal": ("mean", "stddev"),
-        "VarianceScaling": ("scale",),
-        "Orthogonal": ("gain",),
-    }[cls.__name__]
-    parameters: dict[str, Any] = {name: getattr(initializer, name) for name in names}
-    if not all(isinstance(value, int | float) for value in parameters.values()):
-        return None
-    if parameters.get("stddev", 0) < 0:  # which some backends take
-        return None
-    if cls is keras.initializers.VarianceScaling:
-        for name in ("mode", "distribution", "input_axes", "output_axes"):
-            parameters[name] = getattr(initializer, name, None)
-    return getattr(initializers, cls.__name__)(**parameters, seed=seed, stream=stream)
+def _seeded(initializer: Any, seed: int) -> Any:
+    """The initializer with another seed."""
+    other = copy.copy(initializer)
+    other.seed = other._init_seed = seed
+    return other
 
 
 def _make(tasks: list[_Task]) -> list[Any]:
     """The values of all tasks, as tensors of the backend, with a bar when it takes long."""
     values: list[Any] = [None] * len(tasks)
     with _progress(sum(task.size for task in tasks)) as advance:
-        # Keras' own code is for this thread: its scopes and default devices are the thread's.
+        # Keras' own code is for this thread, whose scopes it asks for, and so is what several
+        # processes do together, in one order.
         for number, task in enumerate(tasks):
-            if task.draw is None:
-                values[number] = _called(task)
+            if task.draw is None or _sharding(task) is not None:
+                values[number] = _made(task)
                 advance(task.size)
         # The largest first, so that the threads end together.
         order = sorted(range(len(tasks)), key=lambda number: -tasks[number].size)
         with ThreadPoolExecutor(max_workers=get_num_threads()) as threads:
             waiting: dict[Future[Any], int] = {
-                threads.submit(_drawn, tasks[number].draw, tasks[number].origin.variable): number
+                threads.submit(tasks[number].make): number
                 for number in order
-                if tasks[number].draw is not None
+                if values[number] is None
             }
             try:
                 while waiting:
                     done, _ = wait(waiting, timeout=0.1, return_when=FIRST_COMPLETED)
                     for future in done:
                         number = waiting.pop(future)
-                        values[number] = _tensor(future.result(), tasks[number].origin.variable)
+                        values[number] = BACKEND.tensor(future.result())
                         advance(tasks[number].size)
                     advance(0)
             except BaseException:
@@ -267,55 +243,26 @@ def _make(tasks: list[_Task]) -> list[Any]:
     return values
 
 
-def _called(task: _Task) -> Any:
+def _sharding(task: _Task) -> Any:
+    """How JAX spreads the weight over several devices, None where it does not."""
+    sharding = getattr(task.origin.variable.value, "sharding", None)
+    return None if sharding is None or len(sharding.device_set) == 1 else sharding
+
+
+def _made(task: _Task) -> Any:
+    """The tensor of a task; of a sharded one each device's block is drawn alone."""
+    if task.request is not None and task.draw is not None:
+        from seedbed.keras._sharding import draw_sharded
+
+        return draw_sharded(task.request, task.draw, _sharding(task))
     variable = task.origin.variable
-    assert task.call is not None
-    value = keras.ops.convert_to_tensor(
-        task.call(tuple(variable.shape), dtype=variable.dtype), dtype=variable.dtype
-    )
+    value = keras.ops.convert_to_tensor(task.make(), dtype=variable.dtype)
     if tuple(value.shape) != tuple(variable.shape):
         raise ValueError(
-            f"the initializer of {variable.path} must return a tensor of shape "
+            f"The initializer of {variable.path} must return a tensor of shape "
             f"{tuple(variable.shape)}. Received: shape {tuple(value.shape)}"
         )
     return value
-
-
-def _drawn(draw: Any, variable: Any) -> Any:
-    """The values as an array; on several devices as JAX's, made of blocks that are drawn alone."""
-    sharding = getattr(variable.value, "sharding", None)
-    if sharding is None or len(sharding.device_set) == 1:
-        return draw.draw()
-    import jax
-
-    # JAX asks once for each device; devices that hold the same block share its memory.
-    blocks: dict[str, Any] = {}
-
-    def block(index: Any) -> Any:
-        name = repr(index)
-        if name not in blocks:
-            blocks[name] = draw.draw(index=index)
-        return blocks[name]
-
-    return jax.make_array_from_callback(draw.shape, sharding, block)
-
-
-def _tensor(values: Any, variable: Any) -> Any:
-    """`values` as a tensor of the backend."""
-    if not isinstance(values, np.ndarray):
-        return values
-    if keras.backend.backend() == "torch" and values.dtype in (
-        ml_dtypes.bfloat16,
-        ml_dtypes.float8_e4m3fn,
-        ml_dtypes.float8_e5m2,
-    ):
-        # torch does not know NumPy's names of these; it takes the bits.
-        import torch
-
-        bits = values.view(f"int{8 * values.dtype.itemsize}")
-        tensor = torch.from_numpy(bits).view(getattr(torch, variable.dtype))
-        return keras.ops.convert_to_tensor(tensor)
-    return keras.ops.convert_to_tensor(values, dtype=variable.dtype)
 
 
 def _assign(variables: list[Any], values: list[Any]) -> None:

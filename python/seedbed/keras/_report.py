@@ -22,7 +22,8 @@ import numpy as np
 from seedbed._core import get_num_threads
 from seedbed._tensors import to_numpy
 from seedbed.keras._law import Law, fans_of, law_of
-from seedbed.keras._origin import Origin, has_value, layers_of, origins
+from seedbed.keras._origin import Origin, layers_of, origins
+from seedbed.keras._private import has_value
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
