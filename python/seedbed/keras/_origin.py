@@ -83,7 +83,7 @@ def origins(model: Any) -> list[Origin]:
         for position, variable in enumerate(own):
             initializer = first_initializer(variable)
             if initializer is None and twin is not None:
-                initializer = first_initializer(theirs[position])
+                initializer = _original(first_initializer(theirs[position]), twin, layer)
             found.setdefault(
                 id(variable),
                 Origin(
@@ -92,7 +92,7 @@ def origins(model: Any) -> list[Origin]:
                     initializer,
                     "" if initializer is not None else reason,
                     _given_seed(initializer, twin, layer),
-                    tuple(_initializers(twin).values()),
+                    tuple(value for value in _attributes(twin) if isinstance(value, RANDOM)),
                     position >= len(trained) and not isinstance(initializer, RANDOM),
                 ),
             )
@@ -160,20 +160,31 @@ def _unchanged() -> Iterator[None]:
         random.setstate(state)
 
 
-def _initializers(layer: Any) -> dict[str, Any]:
-    """The random initializers among the attributes of `layer`, None having none."""
-    attributes = {} if layer is None else vars(layer)
-    return {name: value for name, value in attributes.items() if isinstance(value, RANDOM)}
+def _attributes(layer: Any) -> list[Any]:
+    return [] if layer is None else list(vars(layer).values())
+
+
+def _original(initializer: Any, twin: Any, layer: Any) -> Any:
+    """The object of `layer` in the place of `initializer`, which a variable of the twin has.
+
+    The config of an initializer need not hold all of it. A copy that the layer made for the
+    variable, for its fans, is in no attribute, and is taken from the twin.
+    """
+    for name, value in vars(twin).items():
+        if value is initializer:
+            return getattr(layer, name, initializer)
+    return initializer
 
 
 def _given_seed(initializer: Any, twin: Any, layer: Any) -> Any:
     """The seed that the user gave.
 
-    Some layers hand their variables a copy of the initializer that has the seed drawn for an
-    unseeded one as if it were given; the attribute of the real layer knows better.
+    A layer's copy for its fans has the seed that was drawn for an unseeded initializer as if it
+    were given; the attribute it is copied from knows better.
     """
-    for name, candidate in _initializers(twin).items():
-        if type(candidate) is type(initializer) and candidate.seed is initializer.seed:
-            initializer = getattr(layer, name, candidate)
+    for name, value in [] if twin is None else vars(twin).items():
+        is_source = isinstance(value, RANDOM) and type(value) is type(initializer)
+        if is_source and value.seed is initializer.seed:
+            initializer = getattr(layer, name, value)
             break
     return getattr(initializer, "_init_seed", None)
