@@ -14,6 +14,7 @@ import re
 import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, Final
 
 import keras
@@ -34,6 +35,9 @@ DETERMINISTIC: Final = (
     keras.initializers.Identity,
     keras.initializers.STFT,
 )
+
+# Characters of another library's message that are passed on.
+_MAX_REASON: Final = 120
 
 
 @dataclass(frozen=True)
@@ -136,15 +140,30 @@ def _signature(variable: Any) -> tuple[Any, ...]:
 
 def _twin(layer: Any) -> tuple[Any, str]:
     """`layer` built again without values, or None and why it cannot be."""
-    with _unchanged(), keras.StatelessScope(initialize_variables=False):
+    scope = keras.saving.CustomObjectScope(_own_classes(layer))
+    with _unchanged(), scope, keras.StatelessScope(initialize_variables=False):
         try:
             twin = type(layer).from_config(layer.get_config())
             if not twin.built:
                 twin.build_from_config(layer.get_build_config() or {})
         except Exception as error:  # of whoever wrote the layer: any
-            lines = str(error).strip().splitlines() or [""]
-            return None, f"the layer cannot be built again: {type(error).__name__}: {lines[0]}"
+            text = " ".join(str(error).split())
+            text = text if len(text) <= _MAX_REASON else text[:_MAX_REASON] + "..."
+            return None, f"the layer cannot be built again: {type(error).__name__}: {text}"
     return twin, ""
+
+
+def _own_classes(layer: Any) -> dict[str, Any]:
+    """Classes and functions of a user's that the config of `layer` may name.
+
+    They need not be registered with Keras, as the layer itself was made without.
+    """
+    found = {}
+    for value in [layer, *vars(layer).values()]:
+        kind = value if isinstance(value, FunctionType) else type(value)
+        if kind.__module__.partition(".")[0] not in ("builtins", "keras", "seedbed"):
+            found[kind.__name__] = kind
+    return found
 
 
 @contextmanager

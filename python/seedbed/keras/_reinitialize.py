@@ -76,7 +76,7 @@ def reinitialize(
         model: A built model or layer of Keras.
         seed: An integer in 0 .. 2**64-1.
         stream: The stream to draw from. None is what an initializer of seedbed names, else the
-            default. "keras" is what the active backend of Keras draws, from seeds of 31 bits.
+            default. "keras" is what the active backend of Keras draws.
         key: "path" keys a weight by its path, `layer/sublayer/kernel`. That is stable where layers
             have names from you; automatic ones count up within a process, and draw a warning.
             "position" keys it by its place in a file of weights, which depends on the structure
@@ -84,7 +84,8 @@ def reinitialize(
         state: Whether to reset what layers keep beside their weights, as moving averages.
 
     Returns:
-        The seed of each weight by its path, None where nothing is drawn.
+        The seed of each weight by its path, None where nothing is drawn. It is that of `fold_in`,
+        or its low 31 bits where the stream or a class of yours takes no more.
 
     Raises:
         TypeError: `model` is no layer or model of Keras.
@@ -176,12 +177,16 @@ def _task(origin: Origin, seed: int, stream: str | None) -> tuple[_Task, int | N
         else:
             name = getattr(initializer, "stream", None) if stream is None else stream
             known, insists = True, name is not None
-        if known:
-            request = Call(_seeded(initializer, seed), law, rules_of(name), shape, dtype)
+        # Streams that repeat a backend may take seeds of as few bits as it does.
+        for number in (seed, seed % _KERAS_SEEDS) if known else ():
+            request = Call(_seeded(initializer, number), law, rules_of(name), shape, dtype)
             try:
                 draw = request.trial()
-                return _Task(origin, draw.draw, request, draw), seed
-            except (TypeError, ValueError, OverflowError, IndexError):
+                return _Task(origin, draw.draw, request, draw), number
+            except OverflowError:
+                if insists and number < _KERAS_SEEDS:
+                    raise
+            except (TypeError, ValueError, IndexError):
                 if insists:
                     raise
         seed %= _KERAS_SEEDS
