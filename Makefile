@@ -14,7 +14,7 @@ HOST = $(shell rustc --print host-tuple)
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md LICENSE NOTICE \
 	$(shell find src python/seedbed -type f ! -name '*.so' ! -name '*.pyc')
 
-.PHONY: demo test check bench asan clean
+.PHONY: demo test test-backends check bench asan clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -23,6 +23,18 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-test
 	cargo test --workspace --locked
 	$(BIN)/pytest
+
+# seedbed.keras on each backend of Keras, a process each: its own tests, then Keras' own with seedbed
+# in the place of its initializers. Another environment, as the backends take several gigabytes.
+BACKENDS := numpy jax tensorflow torch
+BACKENDS_VENV := .venv-backends
+BACKENDS_BIN := $(BACKENDS_VENV)/bin
+test-backends: $(addprefix test-backend-,$(BACKENDS))
+
+.PHONY: $(addprefix test-backend-,$(BACKENDS))
+$(addprefix test-backend-,$(BACKENDS)): test-backend-%: $(BACKENDS_VENV)/.installed
+	KERAS_BACKEND=$* $(BACKENDS_BIN)/python -m pytest -c tests/backends/pytest.toml tests/backends/every tests/backends/$*
+	KERAS_BACKEND=$* $(BACKENDS_BIN)/python tests/backends/keras_suite.py
 
 check: $(VENV)/.installed-test
 	cargo fmt --all --check
@@ -63,7 +75,7 @@ asan: $(VENV)/.installed-test
 		tests/python/test_out.py tests/python/test_index.py tests/python/test_native_stream.py
 
 clean:
-	rm -rf $(VENV) target dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BACKENDS_VENV) target dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # The environment and, in it, the build tool that pyproject.toml names.
 $(VENV)/.created: pyproject.toml
@@ -79,6 +91,17 @@ $(VENV)/.installed: $(VENV)/.created $(SOURCES)
 	$(BIN)/maturin build --release --locked --interpreter $(BIN)/python --out $(WHEELS)
 	$(PIP) --force-reinstall --no-deps $(WHEELS)/seedbed-*.whl
 	$(PIP) $(WHEELS)/seedbed-*.whl
+	touch $@
+
+# The backends: what cannot be installed, or imported afterwards, ends the build.
+$(BACKENDS_VENV)/.created: pyproject.toml
+	$(PYTHON) -m venv $(BACKENDS_VENV)
+	touch $@
+
+$(BACKENDS_VENV)/.installed: $(BACKENDS_VENV)/.created $(VENV)/.installed
+	$(BACKENDS_BIN)/pip install --quiet --disable-pip-version-check "$$(ls $(WHEELS)/seedbed-*.whl)[backends]"
+	$(BACKENDS_BIN)/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEELS)/seedbed-*.whl
+	for backend in $(BACKENDS); do KERAS_BACKEND=$$backend $(BACKENDS_BIN)/python -c 'import keras, keras_hub' || exit 1; done
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed

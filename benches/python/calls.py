@@ -16,10 +16,10 @@ from collections.abc import Callable
 from functools import partial
 
 import ml_dtypes
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+import numpy as np
 import seedbed
 from interrupts import lateness
 from seedbed import initializers, random

@@ -26,9 +26,10 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
+
+import numpy as np
 
 Run = Callable[[], object]
 BACKENDS = {"numpy": "NumPy", "tensorflow": "TensorFlow", "jax": "JAX", "torch": "torch"}

@@ -25,7 +25,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-
 from interrupts import lateness
 
 Shape = tuple[int, int]

@@ -19,10 +19,10 @@ from typing import Any
 os.environ["KERAS_BACKEND"] = "numpy"
 
 import keras
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+import numpy as np
 import seedbed
 
 # Keras needs some ten times as long for the truncated normal, whose share is larger for that.

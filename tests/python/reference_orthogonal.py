@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
-
 import reference_philox as philox
 
 B, SC, KC, RC = 96, 64, 256, 1024

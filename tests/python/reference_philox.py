@@ -15,6 +15,7 @@ from types import EllipsisType
 from typing import Any
 
 import ml_dtypes
+
 import numpy as np
 
 MULTIPLIERS = (0xD2511F53, 0xCD9E8D57)

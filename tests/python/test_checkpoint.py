@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import ml_dtypes
-import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import numpy as np
 from seedbed import _checkpoint
 from seedbed._checkpoint import (
     MAX_HEADER_BYTES,

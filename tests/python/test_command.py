@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import ml_dtypes
-import numpy as np
 import pytest
 import safetensors
 import safetensors.numpy
 
+import numpy as np
 import seedbed
 from seedbed import initializers
 from seedbed._checkpoint import write_checkpoint

@@ -6,11 +6,11 @@ from typing import Any
 
 import keras
 import ml_dtypes
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import numpy as np
 from seedbed import initializers
 
 FLOATS = ["float16", "bfloat16", "float32", "float64"]

@@ -11,11 +11,11 @@ import functools
 import math
 from typing import Any
 
-import numpy as np
 import pytest
 from scipy import special, stats
 
 import core
+import numpy as np
 import reference_philox as reference
 
 LEVEL = 1e-6

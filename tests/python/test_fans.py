@@ -2,12 +2,12 @@
 
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from keras.src.initializers.random_initializers import compute_fans as keras_fans
 
+import numpy as np
 from seedbed import _core
 from seedbed.initializers import HeNormal, compute_fans
 

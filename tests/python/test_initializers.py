@@ -8,11 +8,11 @@ from typing import Any
 
 import keras
 import ml_dtypes
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import numpy as np
 import seedbed
 from cases import CASES, CLASSES, RANDOM, label
 from seedbed import initializers

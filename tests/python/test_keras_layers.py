@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 import pytest
 from keras import layers
 
+import numpy as np
 import seedbed
 from seedbed import initializers
 

@@ -13,9 +13,9 @@ import weakref
 from typing import Any
 
 import ml_dtypes
-import numpy as np
 import pytest
 
+import numpy as np
 from interpreter import run
 from seedbed import random
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import keras
 import ml_dtypes
-import numpy as np
 import pytest
 
+import numpy as np
 import seedbed
 
 SAMPLERS = ["normal", "truncated_normal", "uniform"]

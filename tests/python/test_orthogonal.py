@@ -5,11 +5,11 @@ from typing import Any
 
 import keras
 import ml_dtypes
-import numpy as np
 import pytest
 from scipy import stats
 
 import core
+import numpy as np
 import seedbed
 from seedbed import initializers
 

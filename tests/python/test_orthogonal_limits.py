@@ -8,10 +8,10 @@ import sys
 from typing import Any
 
 import keras
-import numpy as np
 import pytest
 
 import interpreter
+import numpy as np
 from seedbed import initializers
 
 run = functools.partial(interpreter.run, PYTHONWARNINGS="error")

@@ -3,11 +3,11 @@
 import math
 from typing import Any
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import numpy as np
 from seedbed import initializers, random
 
 SEEDS = st.integers(0, 2**64 - 1)

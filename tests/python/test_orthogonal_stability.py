@@ -9,10 +9,10 @@ import os
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 
 import core
+import numpy as np
 import reference_orthogonal as reference
 from seedbed import _core
 

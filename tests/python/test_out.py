@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import ml_dtypes
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import numpy as np
 from seedbed import random
 
 DTYPES = {

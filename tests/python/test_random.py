@@ -9,10 +9,10 @@ from typing import Any
 
 import keras
 import ml_dtypes
-import numpy as np
 import pytest
 
 import core
+import numpy as np
 import seedbed
 from seedbed import _core, _dtypes, random
 

@@ -6,10 +6,10 @@ import sys
 from typing import Any
 
 import keras
-import numpy as np
 import pytest
 from keras.src.initializers import ALL_OBJECTS_DICT
 
+import numpy as np
 from cases import CASES, CLASSES, RANDOM, label
 from seedbed import initializers
 from seedbed.initializers.registry import _BY_NAME

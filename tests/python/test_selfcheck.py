@@ -41,6 +41,7 @@ def test_a_difference_is_found(
 
 def test_the_judge_counts_and_measures() -> None:
     import keras
+
     import numpy as np
 
     def theirs(seed: object) -> np.ndarray:

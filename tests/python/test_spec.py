@@ -8,11 +8,11 @@ import tracemalloc
 from pathlib import Path
 
 import ml_dtypes
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import numpy as np
 import seedbed
 from seedbed import initializers
 from seedbed._spec import (

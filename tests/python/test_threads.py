@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
 import pytest
 
+import numpy as np
 import seedbed
 from interpreter import run
 from seedbed import random

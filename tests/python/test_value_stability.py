@@ -15,10 +15,10 @@ import subprocess
 import sys
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 
 import core
+import numpy as np
 import reference_philox as reference
 from seedbed import _core
 

@@ -13,6 +13,7 @@ import random
 from pathlib import Path
 
 import ml_dtypes
+
 import numpy as np
 
 HERE = Path(__file__).parent

@@ -46,13 +46,14 @@ class Law(NamedTuple):
     by_keras: Callable[..., Any]
     """Keras' own `__call__`, kept from before anything was installed."""
 
-    repeats_bits: bool = True
-    """Whether a stream that repeats a backend gives its very bits; False: but for rounding."""
+    is_elementwise: bool
+    """Whether an element is drawn without the others. If not, a block costs as much as the whole,
+    and a stream that repeats a backend does so but for rounding."""
 
 
 LAWS: Final[dict[Any, Law]] = {
-    kind: Law(method, parameters, kind.__call__, repeats_bits)
-    for kind, method, parameters, repeats_bits in (
+    kind: Law(method, parameters, kind.__call__, is_elementwise)
+    for kind, method, parameters, is_elementwise in (
         (keras.initializers.RandomNormal, "normal", ("mean", "stddev"), True),
         (keras.initializers.RandomUniform, "uniform", ("minval", "maxval"), True),
         (keras.initializers.TruncatedNormal, "truncated_normal", ("mean", "stddev"), True),
@@ -78,11 +79,11 @@ class Call:
         dtype: dtype of the tensor, as it was given.
     """
 
-    __slots__ = ("_law", "dtype", "initializer", "rules", "shape")
+    __slots__ = ("dtype", "initializer", "law", "rules", "shape")
 
     def __init__(self, initializer: Any, law: Law, rules: Rules, shape: Any, dtype: Any) -> None:
         self.initializer = initializer
-        self._law = law
+        self.law = law
         self.rules = rules
         self.shape = shape
         self.dtype = dtype
@@ -100,10 +101,10 @@ class Call:
     def prepare(self, seed: Any) -> Draw:
         """The tensor from `seed`, which is advanced if it is a generator."""
         initializer = self.initializer
-        parameters = [getattr(initializer, name) for name in self._law.parameters]
+        parameters = [getattr(initializer, name) for name in self.law.parameters]
         if not all(isinstance(value, _READABLE) for value in parameters):
             raise TypeError(f"Parameters must be numbers. Received: {parameters}")
-        draw: Draw = getattr(self.rules, self._law.method)(
+        draw: Draw = getattr(self.rules, self.law.method)(
             self.shape, BACKEND.drawn_dtype(self.dtype), seed, *parameters
         )
         return draw
@@ -122,7 +123,7 @@ class Call:
 
     def by_keras(self) -> Any:
         """The tensor that Keras' own code makes."""
-        return self._law.by_keras(self.initializer, self.shape, self.dtype)
+        return self.law.by_keras(self.initializer, self.shape, self.dtype)
 
 
 class _Taken:
@@ -183,7 +184,7 @@ def call(
         layout = BACKEND.sharding(layout)
     if stream == AS_KERAS:
         # Bit for bit is what was asked for.
-        known = law.repeats_bits and is_available(stream)
+        known = law.is_elementwise and is_available(stream)
         stream, insists = (BACKEND.name if known else None), False
     else:
         known = True

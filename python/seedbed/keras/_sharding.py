@@ -75,14 +75,16 @@ def draw_sharded(call: Call, trial: Draw, sharding: Any) -> Any:
     draw = _agreed(call, trial)
     blocks = sharding.addressable_devices_indices_map(trial.shape)
     waiting = Counter(_extent(index, trial.shape) for index in blocks.values())
-    # A block of the very shape is the whole tensor, which is cheaper to draw without an index.
-    whole = shards == trial.shape
+    # A block of the very shape is the whole tensor, which costs less without an index.
+    whole = None
+    if shards == trial.shape or not call.law.is_elementwise:
+        whole = draw.draw()
     drawn: dict[Any, Any] = {}
     arrays = []
     for device, index in blocks.items():
         extent = _extent(index, trial.shape)
         if extent not in drawn:
-            drawn[extent] = draw.draw() if whole else draw.draw(index)
+            drawn[extent] = draw.draw(index) if whole is None else whole[index]
         arrays.append(jax.device_put(drawn[extent], device))
         waiting[extent] -= 1
         if not waiting[extent]:

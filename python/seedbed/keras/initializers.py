@@ -80,6 +80,11 @@ class _Drawn:
         stream = self.stream
         return call(self, self._law, shape, dtype, layout, stream, stream is not None)
 
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor: Keras' keys, and `stream` only when given."""
+        config: dict[str, Any] = super().get_config()  # type: ignore[misc]
+        return config if self.stream is None else {**config, "stream": self.stream}
+
 
 class _Seeded(RandomInitializer):
     """What stands behind Keras' class, before the base that takes the seed."""
@@ -91,11 +96,6 @@ class _Seeded(RandomInitializer):
             self._init_seed = self.seed = seed
         else:
             super().__init__(seed)
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor: Keras' keys, and `stream` only when given."""
-        config: dict[str, Any] = super().get_config()
-        return config if self.stream is None else {**config, "stream": self.stream}
 
 
 @_register

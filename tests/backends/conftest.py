@@ -1,0 +1,14 @@
+"""Settings that hold for the tests of Keras' backends, which run in a process each."""
+
+import os
+
+import pytest
+
+if "KERAS_BACKEND" not in os.environ:
+    raise pytest.UsageError("Set KERAS_BACKEND: these tests run once for each backend of Keras.")
+
+# Eight devices on the processor, to shard over. Read when JAX is first used.
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+)
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
