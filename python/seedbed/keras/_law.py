@@ -99,8 +99,7 @@ class Law:
     def grain(self, dtype: str) -> float:
         """How far the values of `dtype` are from the law's, by rounding or by a coarse lattice."""
         info: Any = ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
-        # Backends draw in float32 what they return as float64.
-        step = max(float(info.eps), 2.0**-23)
+        step = _step(dtype)
         reach = abs(self.mean) + 3 * self.stddev
         if self.bounds is not None:
             reach = max(abs(bound) for bound in self.bounds)
@@ -132,10 +131,12 @@ class Law:
         if self.beyond is None:
             return None
         edge = self.mean + 2 * self.stddev
-        # What rounding may carry over the edges, either way.
+        # What rounding may carry over the two edges, either way: of values, or of the uniform
+        # numbers that they are made from.
         moved = 0.0
         if self.beyond > 0:
             moved = 2 * self.grain(dtype) * float(self.density(np.array([edge]))[0])
+            moved += 2 * _step(dtype)
         share = self.beyond
         spread = _deviation(share * (1 - share), 1 / 3, count, x) if share else 0.0
         return share - spread - moved, share + spread + moved
@@ -146,7 +147,7 @@ class Law:
             return math.inf
         edges = self.density(np.array(self.bounds))
         share = float(edges.sum()) * 2 * self.grain(dtype)
-        share += 0.0 if self.beyond == 0 else _OUTSIDE
+        share += 0.0 if self.beyond == 0 else _OUTSIDE + 2 * _step(dtype)
         return count * (share + _deviation(share, 1 / 3, count, x))
 
     @property
@@ -198,6 +199,13 @@ def fans_of(initializer: Any, shape: tuple[int, ...]) -> tuple[int, int] | None:
         return None
     axes = getattr(initializer, "input_axes", None), getattr(initializer, "output_axes", None)
     return initializers.compute_fans(shape, *axes)
+
+
+def _step(dtype: str) -> float:
+    """The distance of numbers of `dtype` near 1, as they are drawn."""
+    info: Any = ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
+    # Backends draw in float32 what they return as float64.
+    return max(float(info.eps), 2.0**-23)
 
 
 def _deviation(variance: float, scale: float, count: int, x: float) -> float:

@@ -172,7 +172,7 @@ def _task(origin: Origin, seed: int, stream: str | None) -> tuple[_Task, int | N
         name: str | None
         if stream == AS_KERAS:
             seed %= _KERAS_SEEDS
-            known, name = law.repeats_bits and is_available(stream), BACKEND.name
+            known, name = law.is_elementwise and is_available(stream), BACKEND.name
             insists = False
         else:
             name = getattr(initializer, "stream", None) if stream is None else stream
