@@ -17,6 +17,8 @@ alone, which is how saved models find the classes.
 from seedbed.keras import initializers
 from seedbed.keras._convert import plain
 from seedbed.keras._install import install, installed, uninstall
+from seedbed.keras._reinitialize import reinitialize
+from seedbed.keras._report import report
 
 __all__ = [
     "initializers",
@@ -24,4 +26,6 @@ __all__ = [
     "uninstall",
     "installed",
     "plain",
+    "report",
+    "reinitialize",
 ]
