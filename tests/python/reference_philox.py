@@ -348,18 +348,19 @@ def normal(
 
 # --- Truncated normal ----------------------------------------------------------------------------
 
-FACTOR_F32 = 0.4095372760114123 * (1 - 2.0**-24) / 2.0**31
+LEAD_F32 = np.float32(1.4049304723739624)
 # Highest power first, its coefficient 1 left out.
-P_F32 = coefficients(
+N_F32 = coefficients(
     "float32",
     """
-    12.371330261230469 16.989614486694336 5.532299995422363 0.4561518728733063
+    0.5685537457466125 -0.003541716607287526 -0.007391831371933222 -0.00023160419368650764
     """,
 )
-Q_F32 = coefficients(
+# a, b and c.
+D_F32 = coefficients(
     "float32",
     """
-    5.1610212326049805 4.896877765655518 1.2925481796264648 0.09340560436248779
+    0.16101689636707306 0.13270822167396545 0.0003892053500749171
     """,
 )
 P_F64 = coefficients(
@@ -382,14 +383,18 @@ Q_F64 = coefficients(
 @quietly
 def two_sigma_f32(words: np.ndarray, mean: float, stddev: float) -> np.ndarray:
     """The inverse distribution function of words, before holding."""
-    scale = np.float32(np.float64(stddev) * FACTOR_F32)
-    c = (words | np.uint32(1)).view(np.int32).astype(np.float32)
-    t = from_bits(bits(c) - np.uint32(31 << 23))
-    v = np.float32(1) - t * t
-    p, q = v + P_F32[0], v + Q_F32[0]
-    for p_next, q_next in zip(P_F32[1:], Q_F32[1:], strict=True):
-        p, q = p * v + p_next, q * v + q_next
-    return (c * scale) * (p / q) + np.float32(mean)
+    odd = words | np.uint32(1)
+    t = from_bits(bits(odd.view(np.int32).astype(np.float32)) - np.uint32(31 << 23))
+    rest = (odd ^ np.uint32(1 << 31)).view(np.int32).astype(np.float32)
+    rest = from_bits(bits(rest) - np.uint32(32 << 23))
+    u = rest * (rest - t)
+    a, b, c = D_F32
+    y = u * (u + a)
+    d = y * ((u + b) + y) + c
+    n = u + N_F32[0]
+    for n_next in N_F32[1:]:
+        n = n * u + n_next
+    return (t * np.float32(stddev)) * (LEAD_F32 - n / d) + np.float32(mean)
 
 
 @quietly

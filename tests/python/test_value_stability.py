@@ -8,6 +8,7 @@ another library has left behind in the calling thread. A change of any of them i
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -53,6 +54,16 @@ def test_the_table_is_whole() -> None:
 def test_the_table_is_what_its_command_prints() -> None:
     text = (reference.VECTORS / "native_stream.txt").read_text()
     assert text.splitlines() == list(reference.golden_lines())
+
+
+@pytest.mark.parametrize("table", ["native_stream.txt", "orthogonal.txt"])
+def test_the_definition_is_frozen(table: str) -> None:
+    """The page that defines the stream names the digest of its golden values, once."""
+    # Line ends as in the repository, whatever the checkout made of them.
+    text = (reference.VECTORS / table).read_text().encode()
+    page = (reference.VECTORS.parents[1] / "docs" / "streams.md").read_text()
+    told = re.findall(rf"^    {re.escape(table)} +([0-9a-f]{{64}})$", page, re.MULTILINE)
+    assert told == [hashlib.sha256(text).hexdigest()]
 
 
 # Chosen when the interpreter starts, hence a process for each.

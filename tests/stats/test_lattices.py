@@ -176,7 +176,6 @@ def two_sigma_cells(kernel: Callable[[np.ndarray], np.ndarray]) -> Result:
     return enumerated(np.tile(shares, 2), np.tile(expected, 2))
 
 
-@pytest.mark.xfail(reason="the float32 truncated normal keeps too few bits", strict=True)
 def test_two_sigma_cells(judge) -> None:
     judge("truncated normal float32, exact cells", two_sigma_cells(two_sigma))
 
