@@ -90,21 +90,12 @@ def test_results_are_not_shared() -> None:
 
 @pytest.mark.parametrize("name", RANDOM)
 def test_generators_are_advanced_once_a_call(name: str) -> None:
-    kind, arguments = getattr(initializers, name), RANDOM[name]
+    arguments = RANDOM[name]
     for make in (keras.random.SeedGenerator, seedbed.random.SeedGenerator):
-        init = kind(seed=make(5), **arguments)
-        init((2, 2), "float8_e4m3fn")
-        with pytest.raises((TypeError, ValueError)):
-            init("no shape")
-        twin = getattr(on_numpy, name)(seed=seedbed.random.SeedGenerator(5), **arguments)
-        for _ in range(2):
-            twin.prepare((2, 2))
-            drawn, expected = init((8, 8)), twin((8, 8))
-            twin = getattr(on_numpy, name)(seed=twin.seed, **arguments)
-            if np.array_equal(value(drawn), expected):
-                break
-        else:
-            raise AssertionError("the generator is elsewhere")
+        ours = getattr(initializers, name)(seed=make(5), **arguments)
+        beneath = getattr(on_numpy, name)(seed=seedbed.random.SeedGenerator(5), **arguments)
+        for shape in ((8, 8), (3, 4), (8, 8)):
+            assert np.array_equal(value(ours(shape)), beneath(shape))
 
 
 def test_seeds() -> None:
