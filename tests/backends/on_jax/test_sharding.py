@@ -245,18 +245,24 @@ def test_two_processes(kind: str) -> None:
 
 
 MEMORY = """
-import resource, sys
+import re, sys
+from pathlib import Path
 sys.modules["tensorflow"] = None
 import jax, keras, numpy as np
 from seedbed.keras import initializers
-gib = int(sys.argv[1]) << 20
+
+def kib(what):
+    return int(re.search(what + r":\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
+
+size = int(sys.argv[1]) << 10  # KiB
 mesh = jax.sharding.Mesh(np.array(jax.devices()), ("x",))
 sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("x"))
 initializers.HeNormal(seed=1)((1024, 512), "float32", sharding)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-drawn = initializers.HeNormal(seed=1)((gib // 4 // 512, 512), "float32", sharding)
+Path("/proc/self/clear_refs").write_text("5")  # the peak starts from here
+before = kib("VmRSS")
+drawn = initializers.HeNormal(seed=1)((size * 256 // 512, 512), "float32", sharding)
 drawn.block_until_ready()
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / (gib / 1024))
+print((kib("VmHWM") - before) / size)
 """
 
 
