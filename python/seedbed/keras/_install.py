@@ -61,7 +61,7 @@ def install(stream: str | None = None) -> None:
             )
         _replace()
         _process = _Service(stream)
-    _tell(stream)
+    _tell(stream, depth=2)
 
 
 def uninstall() -> None:
@@ -97,7 +97,7 @@ def installed(stream: str | None = None) -> Iterator[None]:
         _scopes += 1
     token = _scope.set(_Service(stream))
     try:
-        _tell(stream)
+        _tell(stream, depth=3)
         yield
     finally:
         _scope.reset(token)
@@ -106,8 +106,8 @@ def installed(stream: str | None = None) -> Iterator[None]:
             _restore()
 
 
-def _tell(stream: str | None) -> None:
-    """Says, once, that the numbers asked for are drawn by Keras itself."""
+def _tell(stream: str | None, depth: int) -> None:
+    """Says once that Keras itself draws the numbers asked for, to the caller at `depth`."""
     global _told
     if is_available(stream) or _told:
         return
@@ -115,7 +115,7 @@ def _tell(stream: str | None) -> None:
     warnings.warn(
         f"seedbed has no stream that repeats Keras' {BACKEND.name} backend yet: with "
         f"`stream={stream!r}` Keras' own code draws, exactly but no faster.",
-        stacklevel=4 if _scope.get() else 3,
+        stacklevel=depth + 1,
     )
 
 

@@ -68,7 +68,7 @@ def draw_sharded(call: Call, trial: Draw, sharding: Any) -> Any:
     """
     try:
         shards = sharding.shard_shape(trial.shape)
-    except ValueError as error:
+    except (ValueError, IndexError) as error:  # IndexError: it has more axes than the shape
         raise ValueError(
             f"`layout` must divide the shape {trial.shape} evenly. Received: layout={sharding}"
         ) from error

@@ -160,7 +160,7 @@ BACKBONES: dict[str, Any] = {
         vocabulary_size=90, num_layers=2, num_heads=2, hidden_dim=16, intermediate_dim=32
     ),
     "resnet": lambda: keras_hub.models.ResNetBackbone(
-        input_conv_filters=[8],
+        input_conv_filters=[64],
         input_conv_kernel_sizes=[7],
         stackwise_num_filters=[64, 64],
         stackwise_num_blocks=[1, 1],
