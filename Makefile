@@ -33,7 +33,7 @@ test-backends: $(addprefix test-backend-,$(BACKENDS))
 
 .PHONY: $(addprefix test-backend-,$(BACKENDS))
 $(addprefix test-backend-,$(BACKENDS)): test-backend-%: $(BACKENDS_VENV)/.installed
-	KERAS_BACKEND=$* $(BACKENDS_BIN)/python -m pytest -c tests/backends/pytest.toml tests/backends/every tests/backends/$*
+	KERAS_BACKEND=$* $(BACKENDS_BIN)/python -m pytest -c tests/backends/pytest.toml tests/backends/every tests/backends/on_$*
 	KERAS_BACKEND=$* $(BACKENDS_BIN)/python tests/backends/keras_suite.py
 
 check: $(VENV)/.installed-test

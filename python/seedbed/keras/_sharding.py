@@ -64,7 +64,7 @@ def draw_sharded(call: Call, trial: Draw, sharding: Any) -> Any:
         sharding: Which device holds what.
 
     Raises:
-        ValueError: The sharding does not divide the shape.
+        ValueError: The sharding does not divide the shape, or processes have different seeds.
     """
     try:
         shards = sharding.shard_shape(trial.shape)
@@ -113,15 +113,17 @@ def _agreed(call: Call, trial: Draw) -> Draw:
     seed, number = draw.seed, draw.call
     assert seed is not None
     key = np.array([seed % (1 << 32), seed >> 32, number], np.uint32)
-    if call.initializer._init_seed is None:
-        # Every process took a seed from its own `random`: that of the first is used, or blocks of
-        # different tensors would be joined.
-        low, high, number = (int(word) for word in multihost_utils.broadcast_one_to_all(key))
-        return call.prepare_at([low | high << 32, number])
-    multihost_utils.assert_equal(
-        key, f"`seed` must be the same in every process. Received: seed={seed}, call={number}"
-    )
-    return draw
+    keys = np.asarray(multihost_utils.process_allgather(key))
+    if (keys == key).all():
+        return draw
+    # Blocks of different tensors must not be joined: training would go on without a word.
+    named = [(int(low) | int(high) << 32, int(number)) for low, high, number in keys]
+    if call.initializer._init_seed is not None:
+        raise ValueError(
+            f"`seed` must be the same in every process. Received: (seed, call)={named}"
+        )
+    # Unseeded, every process took a seed from its own `random`: that of the first is used.
+    return call.prepare_at(named[0])
 
 
 def _advanced(generator: Any) -> Any:

@@ -7,9 +7,9 @@ from typing import Any
 
 import keras
 import keras_hub
+import numpy as np
 import pytest
 
-import numpy as np
 import seedbed
 import seedbed.keras
 from cases import BACKEND, LAYERS, RANDOM, data, kernels, subclass_of, value
@@ -162,7 +162,7 @@ BACKBONES: dict[str, Any] = {
     "resnet": lambda: keras_hub.models.ResNetBackbone(
         input_conv_filters=[8],
         input_conv_kernel_sizes=[7],
-        stackwise_num_filters=[8, 8],
+        stackwise_num_filters=[64, 64],
         stackwise_num_blocks=[1, 1],
         stackwise_num_strides=[1, 2],
         block_type="basic_block",

@@ -3,11 +3,11 @@
 from typing import Any
 
 import keras
-
 import numpy as np
+import tensorflow as tf
+
 import seedbed
 import seedbed.keras
-import tensorflow as tf
 from cases import RANDOM, data
 from seedbed.keras import initializers
 from seedbed.keras._backends import BACKEND

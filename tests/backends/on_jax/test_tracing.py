@@ -2,10 +2,10 @@
 
 from typing import Any
 
-import keras
-
 import jax
+import keras
 import numpy as np
+
 import seedbed
 import seedbed.keras
 from cases import RANDOM, data

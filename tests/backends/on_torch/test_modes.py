@@ -1,12 +1,12 @@
 """torch's modes and devices: compiled code, tensors without memory, gradients."""
 
 import keras
+import numpy as np
+import torch
 from torch._subclasses import FakeTensorMode
 
-import numpy as np
 import seedbed
 import seedbed.keras
-import torch
 from cases import RANDOM, data
 from seedbed.keras import initializers
 

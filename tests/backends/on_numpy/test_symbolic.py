@@ -3,8 +3,8 @@
 from typing import Any
 
 import keras
-
 import numpy as np
+
 import seedbed
 from seedbed.keras import initializers
 
