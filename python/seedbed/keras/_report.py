@@ -182,13 +182,20 @@ class Report:
         return "\n".join(line.rstrip() for line in text.splitlines())
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich import box
         from rich.table import Table
         from rich.text import Text
 
-        table = Table(title=f"Weights of {self.name}", title_justify="left", caption_justify="left")
+        table = Table(
+            title=f"Weights of {self.name}",
+            title_justify="left",
+            caption_justify="left",
+            box=box.SIMPLE_HEAD,
+            pad_edge=False,
+        )
         table.add_column("weight", overflow="fold")
         for header in ("shape", "dtype", "initializer", "seed", "fans"):
-            table.add_column(header)
+            table.add_column(header, no_wrap=header != "seed")
         for header in ("mean", "deviation", "beyond 2 dev."):
             table.add_column(f"{header}\nexpected, found", justify="right")
         table.add_column("time", justify="right")
@@ -204,7 +211,7 @@ class Report:
                 "" if weight.fans is None else f"{weight.fans[0]}, {weight.fans[1]}",
                 _pair(weight.expected_mean, weight.mean, _short),
                 _pair(weight.expected_stddev, weight.stddev, _short),
-                _pair(weight.expected_beyond, weight.beyond, lambda share: f"{share:.2%}"),
+                _pair(weight.expected_beyond, weight.beyond, lambda share: f"{share:.1%}"),
                 "" if weight.seconds is None else _time_text(weight.seconds),
                 Text(kinds, style="bold red"),
             )
