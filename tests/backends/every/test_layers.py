@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import seedbed.keras
-from cases import LAYERS, RANDOM, equal_pairs, forms, kernels, policy, value
+from cases import BACKEND, LAYERS, RANDOM, equal_pairs, forms, kernels, policy, value
 from seedbed.keras import initializers
 
 # Standard errors within which a deviation has to be: beyond them lies one in 5 * 10^8.
@@ -42,11 +42,16 @@ def check(layer: str, name: str, **kwargs: Any) -> None:
             ours = initializers.get(ours)  # Names are Keras' in Keras' layers.
         try:
             reference = LAYERS[layer](own, **kwargs)
-        except AttributeError:  # Attention takes no bare callables.
-            if form != "callable":
+        except (AttributeError, TypeError, ValueError) as refused:
+            # Attention takes no bare callables, Bidirectional neither those nor classes that are not
+            # registered, and NumPy no float16 in the QR of a recurrent kernel: what Keras refuses
+            # stays refused in the same way.
+            if form not in ("callable", "subclass") and not (
+                BACKEND == "numpy" and keras.config.dtype_policy().name == "float16"
+            ):
                 raise
-            with seedbed.keras.installed(), pytest.raises(AttributeError):
-                LAYERS[layer](ours, **kwargs)
+            with seedbed.keras.installed("keras"), pytest.raises(type(refused)):
+                LAYERS[layer](own, **kwargs)
             continue
         check_like(LAYERS[layer](ours, **kwargs), reference)
         with seedbed.keras.installed():
@@ -59,6 +64,8 @@ def test_every_layer_initializer_and_form(layer: str, name: str) -> None:
     check(layer, name)
 
 
+# JAX makes float32 of float64 unless it is told otherwise, and says so.
+@pytest.mark.filterwarnings("ignore:Explicitly requested dtype:UserWarning")
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "float16", "bfloat16", "float64"])
 @pytest.mark.parametrize("layer", LAYERS)
 def test_dtype_policies(layer: str, dtype: str) -> None:
