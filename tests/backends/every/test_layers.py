@@ -43,9 +43,9 @@ def check(layer: str, name: str, **kwargs: Any) -> None:
         try:
             reference = LAYERS[layer](own, **kwargs)
         except (AttributeError, TypeError, ValueError) as refused:
-            # Attention takes no bare callables, Bidirectional neither those nor classes that are not
-            # registered, and NumPy no float16 in the QR of a recurrent kernel: what Keras refuses
-            # stays refused in the same way.
+            # Attention takes no bare callables, Bidirectional neither those nor classes that are
+            # not registered, and NumPy no float16 in the QR of a recurrent kernel: what Keras
+            # refuses stays refused in the same way.
             if form not in ("callable", "subclass") and not (
                 BACKEND == "numpy" and keras.config.dtype_policy().name == "float16"
             ):
