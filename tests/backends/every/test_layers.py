@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import seedbed.keras
-from cases import BACKEND, LAYERS, RANDOM, equal_pairs, forms, kernels, policy, value
+from cases import LAYERS, RANDOM, equal_pairs, forms, kernels, policy, value
 from seedbed.keras import initializers
 
 # Standard errors within which a deviation has to be: beyond them lies one in 5 * 10^8.
@@ -65,8 +65,6 @@ def test_every_layer_initializer_and_form(layer: str, name: str) -> None:
     check(layer, name)
 
 
-# JAX makes float32 of float64 unless it is told otherwise, and says so.
-@pytest.mark.filterwarnings("ignore:Explicitly requested dtype:UserWarning")
 @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "float16", "bfloat16", "float64"])
 @pytest.mark.parametrize("layer", LAYERS)
 def test_dtype_policies(layer: str, dtype: str) -> None:
