@@ -12,7 +12,7 @@
 use crate::element::format::Format;
 use crate::simd::Simd;
 use crate::stream::counter::sampler::{
-    Bounds, GROUP, Group, Sampler, from_octave, horner_f32, horner_f64, in_order, pairs_in_order,
+    Bounds, GROUP, Group, Sampler, from_octave, horner_f64, in_order, pairs_in_order,
 };
 
 /// Where Keras truncates, in standard deviations.
@@ -120,18 +120,24 @@ impl Sampler<f32> for TruncatedNormalF32 {
             // Times (1 + |t|) / 2, which has the same sign.
             u[i] = simd.mul_f32(rest, simd.sub_f32(rest, t[i]));
         }
+        let [n0, n1, n2, n3] = NUMERATOR_F32;
         let [a, b, c] = DENOMINATOR_F32;
         let mut values = [[mean; 2]; GROUP];
-        for (i, value) in values.as_flattened_mut().iter_mut().enumerate() {
+        let flat = values.as_flattened_mut();
+        // By index and with Horner's rule written out: of iterators and the shared function
+        // compilers make another order of the same instructions, 3 to 5 % slower.
+        for i in 0..2 * GROUP {
             let u = u[i];
             let y = simd.mul_f32(u, simd.add_f32(u, simd.splat_f32(a)));
             let d = simd.add_f32(simd.add_f32(u, simd.splat_f32(b)), y);
             let d = simd.add_f32(simd.mul_f32(y, d), simd.splat_f32(c));
             // The product with the leading 1 is free.
-            let n = simd.add_f32(u, simd.splat_f32(NUMERATOR_F32[3]));
-            let [n] = horner_f32(simd, [n], &NUMERATOR_F32[..3], [u]);
+            let mut n = simd.add_f32(u, simd.splat_f32(n3));
+            for next in [n2, n1, n0] {
+                n = simd.add_f32(simd.mul_f32(n, u), simd.splat_f32(next));
+            }
             let g = simd.sub_f32(simd.splat_f32(LEAD_F32), simd.div_f32(n, d));
-            *value = simd.add_f32(simd.mul_f32(simd.mul_f32(t[i], stddev), g), mean);
+            flat[i] = simd.add_f32(simd.mul_f32(simd.mul_f32(t[i], stddev), g), mean);
         }
         in_order(simd, values)
     }
