@@ -6,6 +6,7 @@
 use crate::error::Error;
 
 pub(crate) mod counter;
+mod jax;
 mod numpy;
 mod philox;
 mod plan;
@@ -13,7 +14,7 @@ mod plan;
 pub use plan::{Key, Plan, Stream};
 
 /// Every stream, the default first.
-pub static ALL: &[&dyn Stream] = &[&philox::Philox, &numpy::Numpy];
+pub static ALL: &[&dyn Stream] = &[&philox::Philox, &numpy::Numpy, &jax::Jax];
 
 /// The stream called `id`.
 ///

@@ -9,17 +9,17 @@ use crate::simd::{Kernel, Lane, Simd, run};
 
 /// Writes elements `first ..` of the tensor that `sampler` makes of `words` to the whole of `out`.
 /// With `bounds`, values are held inside them before they are rounded to the element type.
-pub(crate) fn fill<E: Store, D: Sampler<E::Lane>>(
+pub(crate) fn fill<E: Store, D: Sampler<E::Lane>, W: Words>(
     sampler: D,
-    words: impl Words,
+    words: W,
     bounds: Option<Bounds>,
     first: u64,
     mut out: &mut [MaybeUninit<E>],
 ) {
     let per_block = per_block::<E::Lane>() as u64;
-    // The blocks of a kernel share the upper word of their number, so runs are cut where it
-    // changes.
-    let period = per_block << 32;
+    // The blocks of a kernel share the upper bits of their number, so runs are cut where they
+    // change.
+    let period = per_block << W::LOWER_BITS;
     let mut first = first;
     while !out.is_empty() {
         let left = usize::try_from(period - first % period).unwrap_or(usize::MAX);
@@ -29,8 +29,8 @@ pub(crate) fn fill<E: Store, D: Sampler<E::Lane>>(
         let job = Job {
             sampler,
             words,
-            upper: (block >> 32) as u32,
-            block: block as u32,
+            upper: (block >> W::LOWER_BITS) as u32,
+            block: (block & ((1 << W::LOWER_BITS) - 1)) as u32,
             skip: (first % per_block) as usize,
             out: now,
         };
@@ -46,9 +46,9 @@ pub(crate) fn fill<E: Store, D: Sampler<E::Lane>>(
 struct Job<'a, E, D, W> {
     sampler: D,
     words: W,
-    /// The upper half of the blocks' numbers.
+    /// The upper bits of the blocks' numbers.
     upper: u32,
-    /// The lower half of the first block's number.
+    /// The lower bits of the first block's number.
     block: u32,
     /// Elements of the first block that come before `out`.
     skip: usize,
