@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
+from seedbed._streams.jax import JaxRules
 from seedbed._streams.numpy import NumpyRules
 from seedbed._streams.rules import Rules
 
@@ -18,6 +19,7 @@ from seedbed._streams.rules import Rules
 _TABLE: Final[tuple[Rules, ...]] = (
     Rules("philox"),
     NumpyRules("numpy"),
+    JaxRules("jax"),
 )
 
 _BY_NAME: Final = {rules.name: rules for rules in _TABLE}

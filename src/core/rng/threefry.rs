@@ -2,10 +2,9 @@
 //!
 //! J. K. Salmon, M. A. Moraes, R. O. Dror, D. E. Shaw, "Parallel random numbers: as easy as 1, 2,
 //! 3", SC'11; constants and known answers from Random123. Any block is computed on its own.
-//! [`block`] is the scalar engine; [`Blocks`] makes the 32-bit words that JAX takes from it: word
-//! `e` is the exclusive or of the two words of the block whose counter is `e`. Stability: exact,
-//! Random123's `threefry2x32` with 20 rounds, and `jax.random.bits` of 32 bits
-//! (`jax_threefry_partitionable`).
+//! [`block`] is the scalar engine; [`ThreefryWords`] are the bits that JAX makes of many blocks.
+//! Stability: exact, Random123's `threefry2x32` with 20 rounds, and `jax.random.bits` where
+//! `jax_threefry_partitionable` is on.
 
 use super::words::{WordBlocks, Words};
 use crate::simd::Simd;
@@ -22,8 +21,7 @@ const fn schedule(key: [u32; 2]) -> [[u32; 2]; GROUPS + 1] {
     let mut added = [[0; 2]; GROUPS + 1];
     let mut group = 0;
     while group <= GROUPS {
-        added[group] =
-            [words[group % 3], words[(group + 1) % 3].wrapping_add(group as u32)];
+        added[group] = [words[group % 3], words[(group + 1) % 3].wrapping_add(group as u32)];
         group += 1;
     }
     added
@@ -47,21 +45,25 @@ pub fn block(key: [u32; 2], counter: [u32; 2]) -> [u32; 2] {
     x
 }
 
-/// The words of a key, as JAX takes them.
+/// The random bits that JAX takes under a key, for numbers of 32 bits or, with `DOUBLE`, of 64.
+///
+/// Number `e` of 32 bits is the exclusive or of the two words of the block whose counter is `e`.
+/// Number `e` of 64 bits is those two words, word 0 the upper half. A block of [`Words`] is four of
+/// the former, two of the latter.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct ThreefryWords {
+pub(crate) struct ThreefryWords<const DOUBLE: bool> {
     /// The key.
     pub(crate) key: [u32; 2],
 }
 
-impl Words for ThreefryWords {
-    /// Four words to a block of [`Words`], and the upper half of the counter shared by all.
-    const LOWER_BITS: u32 = 30;
+impl<const DOUBLE: bool> Words for ThreefryWords<DOUBLE> {
+    /// The upper half of the counter is the same for all blocks of a walk.
+    const LOWER_BITS: u32 = if DOUBLE { 31 } else { 30 };
 
-    type Blocks<S: Simd> = Blocks<S>;
+    type Blocks<S: Simd> = Blocks<S, DOUBLE>;
 
     #[inline(always)]
-    fn blocks<S: Simd>(self, simd: S, upper: u32) -> Blocks<S> {
+    fn blocks<S: Simd>(self, simd: S, upper: u32) -> Blocks<S, DOUBLE> {
         let added = schedule(self.key);
         let mut splat = [[simd.splat_u32(0); 2]; GROUPS + 1];
         for (splat, added) in splat.iter_mut().zip(added) {
@@ -72,15 +74,15 @@ impl Words for ThreefryWords {
     }
 }
 
-/// Words whose counters differ in the lower half only, several vectors of them at a time.
+/// Bits whose counters differ in the lower half only, several vectors of them at a time.
 #[derive(Clone, Copy)]
-pub(crate) struct Blocks<S: Simd> {
+pub(crate) struct Blocks<S: Simd, const DOUBLE: bool> {
     simd: S,
     /// The injections of the key; the first with the upper half of the counter.
     added: [[S::U32; 2]; GROUPS + 1],
 }
 
-/// Four rounds on each of `x`, whose rotations are `A` to `D` to the left, `a` to `d` to the right.
+/// Rounds on each of `x`, by the distances of their rotations to the left and to the right.
 macro_rules! rounds {
     ($simd:ident, $x:ident, $(($left:literal, $right:literal)),*) => {$(
         for [x0, x1] in &mut $x {
@@ -91,10 +93,10 @@ macro_rules! rounds {
     )*};
 }
 
-impl<S: Simd> Blocks<S> {
-    /// The words of the counters whose lower halves, first injection added, are `lower`.
+impl<S: Simd, const DOUBLE: bool> Blocks<S, DOUBLE> {
+    /// The two words of the counters whose lower halves, first injection added, are `lower`.
     #[inline(always)]
-    fn transform<const N: usize>(&self, lower: [S::U32; N]) -> [S::U32; N] {
+    fn transform<const N: usize>(&self, lower: [S::U32; N]) -> [[S::U32; 2]; N] {
         let simd = self.simd;
         let mut x = [[self.added[0][0]; 2]; N];
         for ([_, x1], lower) in x.iter_mut().zip(lower) {
@@ -118,48 +120,56 @@ impl<S: Simd> Blocks<S> {
         inject!(4);
         rounds!(simd, x, (13, 19), (15, 17), (26, 6), (6, 26));
         inject!(5);
-        let mut words = lower;
-        for (word, [x0, x1]) in words.iter_mut().zip(x) {
-            *word = simd.xor_u32(x0, x1);
-        }
-        words
+        x
     }
 }
 
-impl<S: Simd> WordBlocks<S> for Blocks<S> {
-    /// The lower halves of the counters of words 0 and 2 of a vector's blocks, with the first
-    /// injection.
+impl<S: Simd, const DOUBLE: bool> WordBlocks<S> for Blocks<S, DOUBLE> {
+    /// The lower halves of the counters of a vector, with the first injection: those of numbers 0
+    /// and 2 of blocks of four, of both numbers of blocks of two.
     type Place = S::U32;
 
     #[inline(always)]
     fn start(&self, first: u32) -> S::U32 {
         let simd = self.simd;
-        // Words 0 and 2 of each block in the halves of its lane.
-        let zeroth = simd.shl_u64::<2>(simd.block_numbers());
-        let second = simd.add_u64(zeroth, simd.splat_u64(2));
-        let within = simd.u64_as_u32(simd.low_halves(zeroth, second));
-        let first = simd.splat_u32(first.wrapping_mul(4));
-        simd.add_u32(simd.add_u32(first, within), self.added[0][1])
+        let numbers = simd.block_numbers();
+        let (low, high, first) = if DOUBLE {
+            let low = simd.shl_u64::<1>(numbers);
+            (low, simd.add_u64(low, simd.splat_u64(1)), first.wrapping_mul(2))
+        } else {
+            let low = simd.shl_u64::<2>(numbers);
+            (low, simd.add_u64(low, simd.splat_u64(2)), first.wrapping_mul(4))
+        };
+        let within = simd.u64_as_u32(simd.low_halves(low, high));
+        simd.add_u32(simd.add_u32(simd.splat_u32(first), within), self.added[0][1])
     }
 
     #[inline(always)]
     fn words<const U: usize>(&self, place: S::U32) -> ([[S::U64; 2]; U], S::U32) {
         let simd = self.simd;
-        let step = simd.splat_u32(2 * S::LANES as u32);
+        let step = simd.splat_u32((if DOUBLE { 1 } else { 2 }) * S::LANES as u32);
         let mut next = place;
-        let mut even = [place; U];
-        for even in &mut even {
-            *even = next;
+        let mut lower = [place; U];
+        for lower in &mut lower {
+            *lower = next;
             next = simd.add_u32(next, step);
         }
-        let mut odd = even;
-        for odd in &mut odd {
-            *odd = simd.add_u32(*odd, simd.splat_u32(1));
-        }
-        let (even, odd) = (self.transform(even), self.transform(odd));
         let mut words = [[simd.splat_u64(0); 2]; U];
-        for (words, (even, odd)) in words.iter_mut().zip(even.into_iter().zip(odd)) {
-            *words = [simd.u32_as_u64(even), simd.u32_as_u64(odd)];
+        let first = self.transform(lower);
+        if DOUBLE {
+            for (words, [x0, x1]) in words.iter_mut().zip(first) {
+                *words = [simd.u32_as_u64(x1), simd.u32_as_u64(x0)];
+            }
+        } else {
+            for lower in &mut lower {
+                *lower = simd.add_u32(*lower, simd.splat_u32(1));
+            }
+            let second = self.transform(lower);
+            for (words, pairs) in words.iter_mut().zip(first.into_iter().zip(second)) {
+                let ([a0, a1], [b0, b1]) = pairs;
+                let (even, odd) = (simd.xor_u32(a0, a1), simd.xor_u32(b0, b1));
+                *words = [simd.u32_as_u64(even), simd.u32_as_u64(odd)];
+            }
         }
         (words, next)
     }
@@ -196,17 +206,17 @@ mod tests {
         }
     }
 
-    struct Walk {
+    struct Walk<const DOUBLE: bool> {
         key: [u32; 2],
         upper: u32,
         first: u32,
     }
 
-    impl Kernel for Walk {
+    impl<const DOUBLE: bool> Kernel for Walk<DOUBLE> {
         type Output = Vec<u32>;
         #[inline(always)]
         fn run<S: Simd>(self, simd: S) -> Vec<u32> {
-            let blocks = ThreefryWords { key: self.key }.blocks(simd, self.upper);
+            let blocks = ThreefryWords::<DOUBLE> { key: self.key }.blocks(simd, self.upper);
             let ([a, b], next) = blocks.words(blocks.start(self.first));
             let ([c], _) = blocks.words(next);
             let mut all = vec![];
@@ -225,14 +235,18 @@ mod tests {
 
     #[test]
     fn vectors_of_words_come_in_natural_order_on_every_instruction_set() {
-        let last = (1 << ThreefryWords::LOWER_BITS) - 3 * Isa::available().len() as u32 * 16;
         for isa in Isa::available() {
             for [[upper, first], key, _] in known() {
-                for first in [0, first & 0xff_ffff, last] {
-                    let words = run_on(isa, Walk { key, upper, first });
+                for first in [0, first & 0xff_ffff, (1 << 30) - 48] {
+                    let words = run_on(isa, Walk::<false> { key, upper, first });
                     for (n, word) in words.into_iter().enumerate() {
                         let [a, b] = block(key, [upper, 4 * first + n as u32]);
-                        assert_eq!(word, a ^ b, "{isa:?} word {n} from block {first}");
+                        assert_eq!(word, a ^ b, "{isa:?} number {n} from block {first}");
+                    }
+                    let words = run_on(isa, Walk::<true> { key, upper, first });
+                    for (n, words) in words.chunks(2).enumerate() {
+                        let [a, b] = block(key, [upper, 2 * first + n as u32]);
+                        assert_eq!(words, [b, a], "{isa:?} number {n} from block {first}");
                     }
                 }
             }

@@ -8,7 +8,8 @@ use crate::rng::words::{WordBlocks, Words};
 use crate::simd::{Kernel, Lane, Simd, run};
 
 /// Writes elements `first ..` of the tensor that `sampler` makes of `words` to the whole of `out`.
-/// With `bounds`, values are held inside them before they are rounded to the element type.
+/// With `bounds`, values of a sampler that [holds](Sampler::HOLDS) are held inside them before they
+/// are rounded to the element type.
 pub(crate) fn fill<E: Store, D: Sampler<E::Lane>, W: Words>(
     sampler: D,
     words: W,
@@ -35,8 +36,8 @@ pub(crate) fn fill<E: Store, D: Sampler<E::Lane>, W: Words>(
             out: now,
         };
         match bounds {
-            Some(bounds) => run(Held(job, bounds)),
-            None => run(Plain(job)),
+            Some(bounds) if D::HOLDS => run(Held(job, bounds)),
+            _ => run(Plain(job)),
         }
         out = later;
         first = next;

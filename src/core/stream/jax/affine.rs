@@ -7,6 +7,7 @@
 //! size and become zero. Other factors make no subnormal number of what it can be multiplied with.
 
 use crate::simd::Simd;
+use crate::stream::counter::sampler::Group;
 
 /// 2^-70. Factors are 0 or at least 2^-24, and numbers of float32 that differ, differ by at least
 /// 2^-23 of the larger one: above this, products and sums are 0 or at least 2^-125.
@@ -36,33 +37,41 @@ impl Affine {
         Self { mean: flushed(mean), stddev: flushed(stddev) }
     }
 
-    /// Whether subnormal numbers may come up.
-    pub(super) fn is_tiny(&self) -> bool {
-        is_tiny(self.stddev)
-    }
-
-    /// Mean and standard deviation in every lane, as [`apply`] takes them.
+    /// What [`apply`] takes.
     #[inline(always)]
-    pub(super) fn splat<S: Simd, const TINY: bool>(&self, simd: S) -> [S::F32; 2] {
-        let stddev = if TINY { self.stddev * SCALE } else { self.stddev };
-        [simd.splat_f32(self.mean), simd.splat_f32(stddev)]
+    pub(super) fn splat<S: Simd>(&self, simd: S) -> Splat<S> {
+        let tiny = is_tiny(self.stddev);
+        let stddev = if tiny { self.stddev * SCALE } else { self.stddev };
+        Splat { mean: simd.splat_f32(self.mean), stddev: simd.splat_f32(stddev), tiny }
     }
 }
 
-/// `z * stddev + mean`; with `TINY` the standard deviation is scaled up.
+/// [`Affine`] in every lane.
+#[derive(Clone, Copy)]
+pub(super) struct Splat<S: Simd> {
+    mean: S::F32,
+    /// Scaled up if `tiny`.
+    stddev: S::F32,
+    /// Whether subnormal numbers may come up.
+    tiny: bool,
+}
+
+/// `z * stddev + mean` of a group.
 #[inline(always)]
-pub(super) fn apply<S: Simd, const TINY: bool>(
-    simd: S,
-    [mean, stddev]: [S::F32; 2],
-    z: S::F32,
-) -> S::F32 {
-    let product = simd.mul_f32(z, stddev);
-    if !TINY {
-        return simd.add_f32(product, mean);
+pub(super) fn apply<S: Simd>(simd: S, affine: Splat<S>, z: Group<S::F32>) -> Group<S::F32> {
+    let mut values = z;
+    for value in values.as_flattened_mut() {
+        *value = simd.mul_f32(*value, affine.stddev);
+        if affine.tiny {
+            *value = scaled_down(simd, *value);
+        }
+        *value = simd.add_f32(*value, affine.mean);
+        if affine.tiny {
+            // The sum is exact where it is subnormal.
+            *value = zero_below(simd, *value, f32::MIN_POSITIVE);
+        }
     }
-    let sum = simd.add_f32(scaled_down(simd, product), mean);
-    // The sum is exact where it is subnormal.
-    zero_below(simd, sum, f32::MIN_POSITIVE)
+    values
 }
 
 /// `x / SCALE`, which is zero where it would be subnormal.

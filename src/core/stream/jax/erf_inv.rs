@@ -27,7 +27,13 @@ const fn floats<const N: usize>(bits: [u32; N]) -> [f32; N] {
 const RATIONAL_BELOW: f32 = f32::from_bits(0x3ed4_13cd);
 /// log1p(y) = y - y^2/2 + y^3 P(y)/Q(y), both from the highest power of -y on.
 const P: [f32; 7] = floats([
-    0x383d_e01f, 0xbeff_40c5, 0x40d2_84fa, 0xc1ef_4b9c, 0x4273_cc76, 0xc264_73ad, 0x41a0_5101,
+    0x383d_e01f,
+    0xbeff_40c5,
+    0x40d2_84fa,
+    0xc1ef_4b9c,
+    0x4273_cc76,
+    0xc264_73ad,
+    0x41a0_5101,
 ]);
 /// The first coefficient is 1.
 const Q: [f32; 6] =
@@ -46,13 +52,27 @@ const LOG_2: [f32; 2] = floats([0x3f31_8000, 0xb95e_8083]);
 const CENTRAL_BELOW: f32 = 5.0;
 /// The polynomial in w - 2.5, from the highest power on.
 const CENTRAL: [f32; 9] = floats([
-    0x32f1_6588, 0x34b8_4b36, 0xb66c_7357, 0xb693_5ac1, 0x3965_32db, 0xbaa4_5408, 0xbb88_e4ef,
-    0x3e7c_8f63, 0x3fc0_2e2f,
+    0x32f1_6588,
+    0x34b8_4b36,
+    0xb66c_7357,
+    0xb693_5ac1,
+    0x3965_32db,
+    0xbaa4_5408,
+    0xbb88_e4ef,
+    0x3e7c_8f63,
+    0x3fc0_2e2f,
 ]);
 /// The polynomial in sqrt(w) - 3, from the highest power on.
 const TAIL: [f32; 9] = floats([
-    0xb951_f09b, 0x38d3_b56b, 0x3ab0_dc72, 0xbb70_bde7, 0x3bbc_127b, 0xbbf9_c5d7, 0x3c1a_a57e,
-    0x3f80_36db, 0x4035_4f7e,
+    0xb951_f09b,
+    0x38d3_b56b,
+    0x3ab0_dc72,
+    0xbb70_bde7,
+    0x3bbc_127b,
+    0xbbf9_c5d7,
+    0x3c1a_a57e,
+    0x3f80_36db,
+    0x4035_4f7e,
 ]);
 
 /// Horner's rule from the highest power on, each step fused.
@@ -138,10 +158,7 @@ pub(super) fn erf_inv_central<S: Simd, const N: usize>(simd: S, u: [S::F32; N]) 
 
 /// [`erf_inv_central`], and w.
 #[inline(always)]
-fn central<S: Simd, const N: usize>(
-    simd: S,
-    u: [S::F32; N],
-) -> ([S::F32; N], [S::F32; N]) {
+fn central<S: Simd, const N: usize>(simd: S, u: [S::F32; N]) -> ([S::F32; N], [S::F32; N]) {
     let mut s = u;
     for s in &mut s {
         *s = simd.mul_f32(*s, *s);

@@ -16,29 +16,30 @@ const RANGE: f32 = 1.0 + BELOW_ONE;
 /// Vectors that are transformed together.
 pub(super) const STEP: usize = 2;
 
-/// `z * stddev + mean`; with `TINY` subnormal numbers may come up.
+/// `z * stddev + mean`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Normal<const TINY: bool>(pub(super) Affine);
+pub(super) struct Normal(pub(super) Affine);
 
-impl<const TINY: bool> Sampler<f32> for Normal<TINY> {
-    type Splat<S: Simd> = [S::F32; 2];
+impl Sampler<f32> for Normal {
+    const HOLDS: bool = false;
+
+    type Splat<S: Simd> = affine::Splat<S>;
 
     #[inline(always)]
-    fn splat<S: Simd>(&self, simd: S) -> [S::F32; 2] {
-        self.0.splat::<S, TINY>(simd)
+    fn splat<S: Simd>(&self, simd: S) -> affine::Splat<S> {
+        self.0.splat(simd)
     }
 
     #[inline(always)]
-    fn sample<S: Simd>(simd: S, affine: [S::F32; 2], words: Group<S::U64>) -> Group<S::F32> {
+    fn sample<S: Simd>(simd: S, affine: affine::Splat<S>, words: Group<S::U64>) -> Group<S::F32> {
         let (low, range) = (simd.splat_f32(-BELOW_ONE), simd.splat_f32(RANGE));
         let mut values = uniform(simd, low, range, words);
-        for u in values.as_flattened_mut().as_chunks_mut::<STEP>().0 {
-            *u = erf_inv(simd, *u);
-            for z in u {
+        for values in values.as_flattened_mut().as_chunks_mut::<STEP>().0 {
+            *values = erf_inv(simd, *values);
+            for z in values {
                 *z = simd.mul_f32(*z, simd.splat_f32(std::f32::consts::SQRT_2));
-                *z = affine::apply::<S, TINY>(simd, affine, *z);
             }
         }
-        values
+        affine::apply(simd, affine, values)
     }
 }

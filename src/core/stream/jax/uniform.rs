@@ -5,21 +5,26 @@
 //! bounds are in the wrong order that is the lower bound. Consumes one word an element.
 //! Stability: Exact.
 
-use super::affine::{SCALE, scaled_down};
+use super::affine::{SCALE, flushed, is_tiny, scaled_down};
 use crate::simd::Simd;
 use crate::stream::counter::sampler::{GROUP, Group, Sampler, in_order};
 
-/// Values of `[low, low + range)`. Both are normal numbers or zero; with `TINY` subnormal numbers may
-/// follow.
+/// Values of `[low, low + range)`, both scaled up if `tiny`.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Uniform<const TINY: bool> {
+pub(super) struct Uniform {
     low: f32,
     range: f32,
+    /// Whether subnormal numbers may come up.
+    tiny: bool,
 }
 
-impl<const TINY: bool> Uniform<TINY> {
-    pub(super) fn new(low: f32, range: f32) -> Self {
-        Self { low, range }
+impl Uniform {
+    pub(super) fn new(low: f32, high: f32) -> Self {
+        let (low, high) = (flushed(low), flushed(high));
+        let range = flushed(high - low);
+        let tiny = is_tiny(range);
+        let scale = if tiny { SCALE } else { 1.0 };
+        Self { low: low * scale, range: range * scale, tiny }
     }
 }
 
@@ -46,22 +51,32 @@ pub(super) fn uniform<S: Simd>(
     in_order(simd, values)
 }
 
-impl<const TINY: bool> Sampler<f32> for Uniform<TINY> {
-    type Splat<S: Simd> = [S::F32; 2];
+/// [`Uniform`] in every lane.
+#[derive(Clone, Copy)]
+pub(super) struct Splat<S: Simd> {
+    low: S::F32,
+    range: S::F32,
+    tiny: bool,
+}
+
+impl Sampler<f32> for Uniform {
+    const HOLDS: bool = false;
+
+    type Splat<S: Simd> = Splat<S>;
 
     #[inline(always)]
-    fn splat<S: Simd>(&self, simd: S) -> [S::F32; 2] {
-        let scale = if TINY { SCALE } else { 1.0 };
-        [simd.splat_f32(self.low * scale), simd.splat_f32(self.range * scale)]
+    fn splat<S: Simd>(&self, simd: S) -> Splat<S> {
+        Splat { low: simd.splat_f32(self.low), range: simd.splat_f32(self.range), tiny: self.tiny }
     }
 
     #[inline(always)]
-    fn sample<S: Simd>(simd: S, [low, range]: [S::F32; 2], words: Group<S::U64>) -> Group<S::F32> {
+    fn sample<S: Simd>(simd: S, parameters: Splat<S>, words: Group<S::U64>) -> Group<S::F32> {
+        let Splat { low, range, tiny } = parameters;
         let mut values = uniform(simd, low, range, words);
         for value in values.as_flattened_mut() {
             // NaN stays: it is not below anything.
             *value = simd.max_f32(low, *value);
-            if TINY {
+            if tiny {
                 *value = scaled_down(simd, *value);
             }
         }
