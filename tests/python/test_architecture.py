@@ -14,8 +14,11 @@ RUST = Path(__file__).parents[2] / "src"
 # Where a stream's name may be spelled: its rules, the table, and what names backends for a reason
 # that is not the stream.
 OWN_FILES = {"_streams/__init__.py", "_core.pyi"}
-# Where NumPy is named that is not the stream.
-NUMPY_FILES = {"_config.py", "_selfcheck.py", "keras/_backends/numpy.py"}
+# Where packages and backends of Keras are named that are not the streams of their names.
+BACKEND_FILES = {
+    "numpy": {"_config.py", "_selfcheck.py", "keras/_backends/numpy.py"},
+    "jax": {"_config.py", "_selfcheck.py", "keras/_backends/jax.py"},
+}
 
 
 def modules() -> dict[str, Path]:
@@ -78,8 +81,7 @@ def test_streams_are_spelled_in_their_own_files() -> None:
         if inside in OWN_FILES or inside.removeprefix("_streams/").removesuffix(".py") in names:
             continue
         spelled = code_strings(ast.parse(path.read_text())) & names
-        # NumPy is also a package, whose version is shown, and a backend of Keras.
-        allowed = {"numpy"} if inside in NUMPY_FILES else set()
+        allowed = {name for name, files in BACKEND_FILES.items() if inside in files}
         assert spelled <= allowed, inside
 
 

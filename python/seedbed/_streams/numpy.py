@@ -44,7 +44,6 @@ _PYTHON_NUMBERS: Final = (int, float)
 _NUMBERS: Final = (int, float, np.integer, np.floating, np.bool)
 
 
-
 class NumpyRules(KerasRules):
     """What Keras takes, and refuses, on its NumPy backend."""
 

@@ -84,13 +84,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn shr_u32<const N: u32>(self, a: Self::U32) -> Self::U32;
     /// `if a < b { x } else { y }`, comparing as signed.
     fn select_lt_i32(self, a: Self::U32, b: Self::U32, x: Self::U32, y: Self::U32) -> Self::U32;
-    /// Whether `a < b` in every lane. Both must be below 2^31.
-    #[inline(always)]
-    fn all_lt_i32(self, a: Self::U32, b: Self::U32) -> bool {
-        let mut lanes = [0.0; MAX_LANES];
-        self.store_f32(self.from_bits_f32(self.sub_u32(a, b)), lend(&mut lanes));
-        lanes[..Self::LANES].iter().all(|lane| lane.is_sign_negative())
-    }
+    /// Whether `a < b` in every lane, comparing as signed.
+    fn all_lt_i32(self, a: Self::U32, b: Self::U32) -> bool;
     /// Two vectors: of every group `a0 b0 a1 b1`, and of every group `a2 b2 a3 b3`.
     fn interleave_f32(self, a: Self::F32, b: Self::F32) -> (Self::F32, Self::F32);
     /// Writes the low 16 bits of `a`'s lanes, then of `b`'s, to the first `2 * LANES` of `to`.

@@ -136,9 +136,7 @@ fn every_number_that_a_float32_normal_is_made_of() {
         for isa in Isa::available() {
             let made = match sampler {
                 "normal" => run_on(isa, AllFractions(super::Normal(standard()))),
-                "truncated_normal" => {
-                    run_on(isa, AllFractions(super::TruncatedNormal(standard())))
-                }
+                "truncated_normal" => run_on(isa, AllFractions(super::TruncatedNormal(standard()))),
                 other => panic!("no sampler {other}"),
             };
             assert_eq!(format!("{made:016x}"), hash, "{isa:?} {sampler}");
