@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
+from seedbed._streams.jax import JaxRules
 from seedbed._streams.numpy import NumpyRules
 from seedbed._streams.rules import Rules
 from seedbed._streams.tensorflow import TensorflowRules
@@ -19,6 +20,7 @@ from seedbed._streams.tensorflow import TensorflowRules
 _TABLE: Final[tuple[Rules, ...]] = (
     Rules("philox"),
     NumpyRules("numpy"),
+    JaxRules("jax"),
     TensorflowRules("tensorflow"),
 )
 

@@ -3,4 +3,5 @@
 pub mod pcg64;
 pub mod philox;
 pub mod seed_sequence;
+pub mod threefry;
 pub(crate) mod words;

@@ -147,6 +147,11 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn all_lt_i32(self, a: __m256i, b: __m256i) -> bool {
+        // SAFETY: as for the other intrinsics.
+        unsafe { _mm256_movemask_epi8(_mm256_cmpgt_epi32(b, a)) == -1 }
+    }
+    #[inline(always)]
     fn interleave_f32(self, a: __m256, b: __m256) -> (__m256, __m256) {
         // SAFETY: as for the other intrinsics.
         unsafe { (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)) }

@@ -178,6 +178,11 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn all_lt_i32(self, a: __m512i, b: __m512i) -> bool {
+        // SAFETY: as for the other intrinsics.
+        unsafe { _mm512_cmplt_epi32_mask(a, b) == !0 }
+    }
+    #[inline(always)]
     fn interleave_f32(self, a: __m512, b: __m512) -> (__m512, __m512) {
         // SAFETY: as for the other intrinsics.
         unsafe { (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)) }

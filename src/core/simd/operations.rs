@@ -49,9 +49,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn div_f32(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `sqrt(a)`.
     fn sqrt_f32(self, a: Self::F32) -> Self::F32;
-    /// The smaller; neither may be NaN.
+    /// The smaller, `b` where neither is.
     fn min_f32(self, a: Self::F32, b: Self::F32) -> Self::F32;
-    /// The larger; neither may be NaN.
+    /// The larger, `b` where neither is: where both are equal, or one is NaN.
     fn max_f32(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `a * b + c`, rounded once.
     fn mul_add_f32(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
@@ -84,6 +84,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn shr_u32<const N: u32>(self, a: Self::U32) -> Self::U32;
     /// `if a < b { x } else { y }`, comparing as signed.
     fn select_lt_i32(self, a: Self::U32, b: Self::U32, x: Self::U32, y: Self::U32) -> Self::U32;
+    /// Whether `a < b` in every lane, comparing as signed.
+    fn all_lt_i32(self, a: Self::U32, b: Self::U32) -> bool;
     /// Two vectors: of every group `a0 b0 a1 b1`, and of every group `a2 b2 a3 b3`.
     fn interleave_f32(self, a: Self::F32, b: Self::F32) -> (Self::F32, Self::F32);
     /// Writes the low 16 bits of `a`'s lanes, then of `b`'s, to the first `2 * LANES` of `to`.

@@ -155,6 +155,11 @@ impl Simd for Sse2 {
         self.or_u32(sign, self.select_lt_i32(magnitude, overflow, finite, beyond))
     }
     #[inline(always)]
+    fn all_lt_i32(self, a: __m128i, b: __m128i) -> bool {
+        // SAFETY: as for the other intrinsics.
+        unsafe { _mm_movemask_epi8(_mm_cmplt_epi32(a, b)) == 0xffff }
+    }
+    #[inline(always)]
     fn interleave_f32(self, a: __m128, b: __m128) -> (__m128, __m128) {
         // SAFETY: as for the other intrinsics.
         unsafe { (_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b)) }

@@ -7,6 +7,7 @@ use crate::error::Error;
 
 pub(crate) mod counter;
 mod glibc;
+mod jax;
 mod numpy;
 mod philox;
 mod plan;
@@ -15,7 +16,8 @@ mod tensorflow;
 pub use plan::{Key, Plan, Stream};
 
 /// Every stream, the default first.
-pub static ALL: &[&dyn Stream] = &[&philox::Philox, &numpy::Numpy, &tensorflow::TensorFlow];
+pub static ALL: &[&dyn Stream] =
+    &[&philox::Philox, &numpy::Numpy, &jax::Jax, &tensorflow::TensorFlow];
 
 /// The stream called `id`.
 ///

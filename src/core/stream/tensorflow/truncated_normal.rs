@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::parallel::Exec;
 use crate::rng::philox::{ListedWords, PhiloxWords, SpacedWords};
 use crate::simd::lend;
-use crate::stream::counter::fill::fill_unbounded;
+use crate::stream::counter::fill::fill;
 use crate::stream::counter::random_access::fill_block;
 use crate::stream::counter::sampler::{Sampler, per_block};
 use crate::stream::plan::Plan;
@@ -119,7 +119,7 @@ where
         let spacing = 6 + size.ilog2();
         let words = SpacedWords { words: self.words, spacing };
         let values = &mut self.values[..len];
-        fill_unbounded::<L, _>(Normal::<L>::NEW, words, first, lend(values));
+        fill::<L, _>(Normal::<L>::NEW, words, None, first, lend(values));
         let mut left = 0;
         for (group, values) in values.chunks_exact(size).enumerate() {
             self.open[left].group = group as u32;
@@ -147,7 +147,7 @@ where
             let upper = (block >> 32) as u32;
             let words = ListedWords { words: self.words, upper, numbers };
             let candidates = &mut self.candidates[..left * size];
-            fill_unbounded::<L, _>(Normal::<L>::NEW, words, 0, lend(candidates));
+            fill::<L, _>(Normal::<L>::NEW, words, None, 0, lend(candidates));
             left = 0;
             for (i, candidates) in candidates.chunks_exact(size).enumerate() {
                 let Open { group, len } = self.open[i];
