@@ -132,7 +132,25 @@ impl Simd for Sse2 {
         let sum = self.bits_f32(self.add_f32(self.from_bits_f32(magnitude), half));
         let subnormal = self.sub_u32(sum, self.bits_f32(half));
         let smallest_normal = self.splat_u32(113 << 23);
-        self.or_u32(sign, self.select_lt_i32(magnitude, smallest_normal, subnormal, normal))
+        let finite = self.select_lt_i32(magnitude, smallest_normal, subnormal, normal);
+        // Half a unit above the largest finite number, from where on everything is infinite.
+        let infinite = self.splat_u32(65520f32.to_bits());
+        let bits = self.select_lt_i32(magnitude, infinite, finite, self.splat_u32(0x7c00));
+        let largest = self.splat_u32(f32::INFINITY.to_bits());
+        self.or_u32(sign, self.select_lt_i32(largest, magnitude, self.splat_u32(0x7e00), bits))
+    }
+    #[inline(always)]
+    fn load_fourths_u32(self, from: &[u32]) -> __m128i {
+        let from = &from[..4 * Self::LANES];
+        let row = |i: usize| self.load_f32(bytemuck::cast_slice(&from[i * Self::LANES..]));
+        let (low, high) =
+            (self.interleave_f32(row(0), row(1)).0, self.interleave_f32(row(2), row(3)).0);
+        self.interleave_u64(self.bits_f32(low), self.bits_f32(high)).0
+    }
+    #[inline(always)]
+    fn less_f32(self, a: __m128, b: __m128) -> u32 {
+        // SAFETY: as for the other intrinsics.
+        unsafe { _mm_movemask_ps(_mm_cmplt_ps(a, b)) as u32 }
     }
     #[inline(always)]
     fn interleave_f32(self, a: __m128, b: __m128) -> (__m128, __m128) {

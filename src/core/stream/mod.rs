@@ -5,15 +5,17 @@
 
 use crate::error::Error;
 
+mod ascending;
 pub(crate) mod counter;
 mod numpy;
 mod philox;
 mod plan;
+mod torch;
 
 pub use plan::{Key, Plan, Stream};
 
 /// Every stream, the default first.
-pub static ALL: &[&dyn Stream] = &[&philox::Philox, &numpy::Numpy];
+pub static ALL: &[&dyn Stream] = &[&philox::Philox, &numpy::Numpy, &torch::Torch];
 
 /// The stream called `id`.
 ///
