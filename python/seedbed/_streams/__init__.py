@@ -13,12 +13,14 @@ from typing import Final
 
 from seedbed._streams.numpy import NumpyRules
 from seedbed._streams.rules import Rules
+from seedbed._streams.tensorflow import TensorflowRules
 from seedbed._streams.torch import TorchRules
 
 # The default first, as in the core.
 _TABLE: Final[tuple[Rules, ...]] = (
     Rules("philox"),
     NumpyRules("numpy"),
+    TensorflowRules("tensorflow"),
     TorchRules("torch"),
 )
 
