@@ -83,8 +83,6 @@ def test_vectors_with_every_instruction_set(kernel: str) -> None:
         assert run(SHOW.format(kernel=kernel), **environment) == "[]", isa
 
 
-
-
 def words(seed: int, count: int) -> np.ndarray:
     """The words of the generator, from NumPy's."""
     engine = np.random.MT19937()
@@ -282,11 +280,14 @@ def test_refusals(name: str, given: dict[str, Any], error: Any, argument: str | 
     given = dict(given)
     shape, dtype = given.pop("shape", (2, 3)), given.pop("dtype", "float32")
     generator = random.SeedGenerator(1)
-    with pytest.raises(error, match=f"`{argument}` must" if argument else ""):
+
+    def draw() -> Any:
         if hasattr(random, name):
-            getattr(random, name)(shape, dtype=dtype, seed=generator, **given)
-        else:
-            getattr(initializers, name)(**given, seed=generator)(shape, dtype=dtype)
+            return getattr(random, name)(shape, dtype=dtype, seed=generator, **given)
+        return getattr(initializers, name)(**given, seed=generator)(shape, dtype=dtype)
+
+    with pytest.raises(error, match=f"`{argument}` must" if argument else ""):
+        draw()
     assert generator.state[1] == 0
 
 

@@ -128,7 +128,10 @@ def main() -> None:
     import keras
     import torch
 
-    print(f"# torch {torch.__version__}, Keras {keras.__version__}: made by make_torch_stream.py {what}.")
+    print(
+        f"# torch {torch.__version__}, Keras {keras.__version__}: "
+        f"made by make_torch_stream.py {what}."
+    )
     if what == "tensors":
         print("# kernel sampler dtype seed size parameters : hash of the values")
     else:

@@ -1,10 +1,10 @@
 """The rules of Keras' torch backend on the CPU: seeds, parameters, dtypes, shapes.
 
-The stream promises what Keras returns there, and the built-in types of its exceptions. It draws what
-the core can describe: numbers as parameters, shapes, floating-point dtypes. What only torch makes,
-of tensors as parameters and of complex dtypes, is refused by the argument's name. The steps are
-those of `keras.src.backend.torch.random`, `torch.rand`, `torch.normal` and `keras.initializers`, Keras
-3.15, torch 2.15.
+The stream promises what Keras returns there, and the built-in types of its exceptions. It draws
+what the core can describe: numbers as parameters, shapes, floating-point dtypes. What only torch
+makes, of tensors as parameters and of complex dtypes, is refused by the argument's name. The steps
+are those of `keras.src.backend.torch.random`, `torch.rand`, `torch.normal` and
+`keras.initializers`, Keras 3.15, torch 2.15.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 
 from seedbed._dtypes import floatx, standardize
 from seedbed._seeds import SupportsNext
-from seedbed._streams.keras_rules import Key, KerasRules, deviation_of_fans
+from seedbed._streams.keras_rules import KerasRules, Key, deviation_of_fans
 from seedbed._streams.rules import check_rank
 
 if TYPE_CHECKING:

@@ -7,10 +7,9 @@
 //! jump. No choice of these changes a value.
 
 use std::mem::MaybeUninit;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use ndarray::{ArrayViewMut1, ArrayViewMutD, Axis};
+use ndarray::{ArrayViewMut1, ArrayViewMutD, Axis, IxDyn};
 
 use super::sampler::{Ending, LANES, Sampler};
 use crate::block::Block;
@@ -79,8 +78,11 @@ pub(super) fn fill_in_segments<D: Sampler>(
     segments: impl Fn(u64) -> usize,
 ) -> Result<(), Error> {
     let (block, turned) = ascending(block)?;
-    for (axis, _) in turned.into_iter().enumerate().filter(|&(_, turned)| turned) {
-        out.invert_axis(Axis(axis));
+    if turned.contains(&true) {
+        out = of_shape_of(&block, out)?;
+        for (axis, _) in turned.into_iter().enumerate().filter(|&(_, turned)| turned) {
+            out.invert_axis(Axis(axis));
+        }
     }
     let tensor = Tensor { start, sampler, ending: sampler.ending(len), len };
     let size = piece_size::<D>(out.len(), exec);
@@ -104,22 +106,21 @@ pub(super) fn fill_in_segments<D: Sampler>(
         _ => return Ok(()),
     };
     let count = segments(words);
-    let left = AtomicUsize::new(pieces.len());
-    let share = pieces.len().div_ceil(count);
+    let (tickets, share) = (0..pieces.len(), pieces.len().div_ceil(count));
     let mut rest = pieces.into_iter();
     let mut all = vec![];
     for _ in 0..count {
-        let pieces: Vec<_> = rest.by_ref().take(share).rev().collect();
+        let mut pieces: Vec<_> = rest.by_ref().take(share).collect();
+        pieces.reverse();
         all.push(Mutex::new(Segment { pieces, generator: start.clone(), word: 0 }));
     }
     let scratch = || Scratch::<D>::new();
-    let tickets = (0usize..).take_while(|_| left.load(Ordering::Relaxed) > 0);
+    // A ticket for each piece, but not for a certain one: whoever holds the generator takes the next.
     exec.for_each(tickets, scratch, |scratch, ticket| {
         for i in 0..count {
             let segment = &all[(ticket + i) % count];
             let mut segment = segment.lock().unwrap_or_else(PoisonError::into_inner);
             let Some((position, piece)) = segment.pieces.pop() else { continue };
-            left.fetch_sub(1, Ordering::Relaxed);
             let word = first_word(position);
             let ahead = word - segment.word;
             segment.generator.skip(ahead);
@@ -136,6 +137,26 @@ pub(super) fn fill_in_segments<D: Sampler>(
         }
         Ok(())
     })
+}
+
+/// `out` with the axes of the block: it may lack some that have one element.
+fn of_shape_of<'a, E>(
+    block: &Block,
+    mut out: ArrayViewMutD<'a, E>,
+) -> Result<ArrayViewMutD<'a, E>, Error> {
+    let lens: Vec<_> = block.axes().iter().map(|axis| axis.len).collect();
+    let received = format!("shape {:?}", out.shape());
+    let wrong = || Error::value("out", format!("must have the shape {lens:?}"), received.clone());
+    if out.is_standard_layout() {
+        let memory = out.into_slice().unwrap_or_default();
+        return ArrayViewMutD::from_shape(IxDyn(&lens), memory).map_err(|_| wrong());
+    }
+    for (axis, &len) in lens.iter().enumerate() {
+        if len == 1 && out.shape().get(axis) != Some(&1) {
+            out = out.insert_axis(Axis(axis));
+        }
+    }
+    if out.shape() == lens { Ok(out) } else { Err(wrong()) }
 }
 
 /// Pieces of the output with the positions of their first elements.

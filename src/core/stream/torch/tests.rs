@@ -91,6 +91,11 @@ fn two_sigma(mean: f64, stddev: f64) -> Distribution {
     Distribution::TruncatedNormal { mean, stddev, lower: -2.0, upper: 2.0 }
 }
 
+/// What is given and what is made of it in a line of the vectors, None for a comment.
+fn row(line: &str) -> Option<(&str, &str)> {
+    if line.starts_with('#') { None } else { line.split_once(" : ") }
+}
+
 fn path_of(name: &str) -> Path {
     match name {
         "avx2" => Path::Avx2,
@@ -104,7 +109,7 @@ fn tensors_are_torchs() {
     let pool = Pool::new(NonZero::new(3).unwrap()).unwrap();
     let mut rows = 0;
     for line in TENSORS.lines() {
-        let Some((given, made)) = line.split_once(" : ") else { continue };
+        let Some((given, made)) = row(line) else { continue };
         let given: Vec<&str> = given.split_whitespace().collect();
         let float = |i: usize| f64::from_bits(u64::from_str_radix(given[i], 16).unwrap());
         let distribution = match given[1] {
@@ -181,7 +186,7 @@ fn hash_of_all<F: Functions>(radii: bool) -> u64 {
 fn functions_are_torchs_for_every_number() {
     let mut rows = 0;
     for line in FUNCTIONS.lines() {
-        let Some((given, made)) = line.split_once(" : ") else { continue };
+        let Some((given, made)) = row(line) else { continue };
         let (path, what) = given.split_once(' ').unwrap();
         let of = match path_of(path) {
             Path::Avx2 => hash_of_all::<avx2::Functions>,
