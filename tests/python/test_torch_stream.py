@@ -251,7 +251,7 @@ REFUSED = [
     ("normal", {"mean": "1"}, TypeError, "mean"),
     ("normal", {"mean": np.array(0.1)}, TypeError, "mean"),
     ("normal", {"mean": 10**400}, OverflowError, None),
-    ("uniform", {"maxval": 10**30}, OverflowError, "maxval"),
+    ("uniform", {"minval": 10**30}, OverflowError, "minval"),
     ("uniform", {"minval": None}, TypeError, "minval"),
     ("truncated_normal", {"stddev": 2**53 + 1}, ValueError, "stddev"),
     ("truncated_normal", {"mean": 2**64}, OverflowError, "mean"),
@@ -286,7 +286,7 @@ def test_refusals(name: str, given: dict[str, Any], error: Any, argument: str | 
             return getattr(random, name)(shape, dtype=dtype, seed=generator, **given)
         return getattr(initializers, name)(**given, seed=generator)(shape, dtype=dtype)
 
-    with pytest.raises(error, match=f"`{argument}` must" if argument else ""):
+    with pytest.raises(error, match=argument and f"`{argument}` must"):
         draw()
     assert generator.state[1] == 0
 
@@ -301,7 +301,7 @@ def test_what_no_other_stream_takes() -> None:
 
 
 def test_orthogonal() -> None:
-    for dtype, bound in (("float32", 1e-6), ("float64", 1e-15)):
+    for dtype, bound in (("float32", 3e-6), ("float64", 3e-14)):
         for shape in ((7, 4), (4, 7), (2, 3, 5), (1, 1)):
             made = initializers.Orthogonal(gain=2.0, seed=3)(shape, dtype=dtype)
             matrix = made.reshape(-1, shape[-1]).astype(np.float64)

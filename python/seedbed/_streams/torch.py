@@ -81,10 +81,12 @@ class TorchRules(KerasRules):
 
     def normal(self, shape: Any, dtype: Any, seed: Any, mean: Any, stddev: Any) -> Draw:
         """As `keras.random.normal`."""
-        dtype, shape = _dtype_of(dtype or floatx()), _axes(shape)
+        known, shape = standardize(dtype or floatx()), _axes(shape)
+        _check_numbers(mean=mean, stddev=stddev)
         mean, stddev = _number("mean", mean), _number("stddev", stddev)
         if not stddev >= 0.0:
             raise RuntimeError(f"`stddev` must be >= 0. Received: stddev={stddev}")
+        dtype = _dtype_of(known)
         core = self._core.normal
         return self.core_draw(seed, lambda key: core(shape, dtype, key, mean, stddev))
 
@@ -101,7 +103,9 @@ class TorchRules(KerasRules):
         """As `keras.random.truncated_normal`, which cuts at 2 standard deviations."""
         dtype = _dtype_of(floatx() if dtype is None else dtype)
         shape = _axes(shape)
-        mean, stddev = _scalar("mean", mean), _scalar("stddev", stddev)
+        # In the order in which they are applied, and so refused.
+        stddev = _scalar("stddev", stddev)
+        mean = _scalar("mean", mean)
 
         def core(key: Key) -> Draw:
             return self._core.truncated_normal(shape, dtype, key, mean, stddev, lower, upper)
@@ -120,7 +124,10 @@ class TorchRules(KerasRules):
         output_axes: Any,
     ) -> Draw:
         """As `keras.initializers.VarianceScaling`."""
-        dtype, sizes = _dtype_of(dtype or floatx()), _axes(shape)
+        # Only for truncated values does Keras ask for a dtype where the one given counts as false.
+        if dtype is None or (not dtype and distribution != "truncated_normal"):
+            dtype = floatx()
+        dtype, sizes = _dtype_of(dtype), _axes(shape)
         if type(scale) is float and math.isfinite(scale):
             scheme = (scale, mode, distribution, input_axes, output_axes)
             core = self._core.variance_scaling
@@ -193,16 +200,30 @@ def _axes(shape: Any) -> tuple[int, ...]:
     return sizes
 
 
-def _number(argument: str, value: Any) -> float:
-    """A parameter as `torch.normal` takes it: a float of Python, or what converts to one.
+def _check_numbers(**values: Any) -> None:
+    """Refuses what are no numbers of Python or NumPy.
 
     Raises:
-        TypeError: It is no number.
+        TypeError: One is none.
+    """
+    for argument, value in values.items():
+        if not isinstance(value, int | float | np.integer | np.floating | np.bool):
+            raise TypeError(f"`{argument}` must be a number. Received: {argument}={value}")
+
+
+def _number(argument: str, value: Any) -> float:
+    """A number as `torch.normal` takes it, as a float of Python.
+
+    Raises:
         OverflowError: It is an integer beyond float64.
     """
-    if isinstance(value, int | float | np.integer | np.floating | np.bool):
+    try:
         return float(value)
-    raise TypeError(f"`{argument}` must be a number. Received: {argument}={value}")
+    except OverflowError:
+        digits = len(str(value))
+        raise OverflowError(
+            f"`{argument}` must be within float64. Received: {argument} of {digits} digits"
+        ) from None
 
 
 def _scalar(argument: str, value: Any) -> float:
@@ -213,6 +234,7 @@ def _scalar(argument: str, value: Any) -> float:
         OverflowError: It is an integer of more than 64 bits.
         ValueError: It is an integer that torch converts to float32 at once.
     """
+    _check_numbers(**{argument: value})
     if isinstance(value, int) and not -(1 << 63) <= value < 1 << 64:
         raise OverflowError(f"`{argument}` must fit 64 bits. Received: {argument}={value}")
     number = _number(argument, value)
@@ -226,13 +248,14 @@ def _scalar(argument: str, value: Any) -> float:
 
 def _bounds(low: Any, high: Any) -> tuple[float, float]:
     """Bounds whose difference in float64 is the one that their own types have."""
-    shift, top = _number("minval", low), _number("maxval", high)
+    _check_numbers(maxval=high, minval=low)
     with np.errstate(all="ignore"):
-        width = high - low
-    shift, width = _scalar("minval", low), _scalar("maxval", width)
-    if top - shift != width and math.isfinite(width):
+        width = _scalar("maxval", high - low)
+    shift = _scalar("minval", low)
+    top = _number("maxval", high)
+    if top - shift != width:
         top = shift + width
-        if top - shift != width:
+        if top - shift != width and not math.isnan(width):
             raise ValueError(
                 "`maxval` and `minval` must be floats of Python on this stream, or differ by what "
                 f"float64 has. Received: minval={low}, maxval={high}"
