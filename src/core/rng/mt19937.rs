@@ -140,7 +140,9 @@ pub(crate) fn extend<S: Simd>(simd: S, words: &mut [u32], known: usize) {
         let after = &mut after[..len];
         let vectors = len - len % S::LANES;
         for i in (0..vectors).step_by(S::LANES) {
-            let [first, second, middle] = [i, i + 1, i + M].map(|i| simd.load_u32(&before[i..]));
+            let first = simd.load_u32(&before[i..]);
+            let second = simd.load_u32(&before[i + 1..]);
+            let middle = simd.load_u32(&before[i + M..]);
             simd.store_u32(next_lanes(simd, first, second, middle), &mut after[i..]);
         }
         for i in vectors..len {

@@ -183,9 +183,11 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn load_fourths_u32(self, from: &[u32]) -> __m256i {
         let from = &from[..4 * Self::LANES];
-        let row = |i: usize| self.load_f32(bytemuck::cast_slice(&from[i * Self::LANES..]));
-        let (low, high) =
-            (self.interleave_f32(row(0), row(1)).0, self.interleave_f32(row(2), row(3)).0);
+        let from: &[f32] = bytemuck::cast_slice(from);
+        let (a, b) = (self.load_f32(from), self.load_f32(&from[Self::LANES..]));
+        let c = self.load_f32(&from[2 * Self::LANES..]);
+        let d = self.load_f32(&from[3 * Self::LANES..]);
+        let (low, high) = (self.interleave_f32(a, b).0, self.interleave_f32(c, d).0);
         let both = self.interleave_u64(self.bits_f32(low), self.bits_f32(high)).0;
         // A group has the fourths of the same group of each row.
         // SAFETY: as for the other intrinsics.

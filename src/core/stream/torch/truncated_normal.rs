@@ -68,22 +68,23 @@ impl<E: Single, F: Functions> TruncatedNormal<E, F> {
         let mut pairs = [[simd.splat_u32(0); 2]; PAIRS];
         for (i, pair) in pairs.iter_mut().enumerate() {
             // A group of four words has radius, radius, angle and angle of a block.
-            let [a, b] = [2 * i, 2 * i + 1].map(|i| {
-                let words = simd.load_fourths_u32(&words[i * CANDIDATES * S::LANES..]);
-                simd.u32_as_u64(words)
-            });
+            let words = &words[2 * i * CANDIDATES * S::LANES..];
+            let a = simd.u32_as_u64(simd.load_fourths_u32(words));
+            let b = simd.u32_as_u64(simd.load_fourths_u32(&words[CANDIDATES * S::LANES..]));
             let (radius, angle) = simd.interleave_u64(a, b);
             *pair = [simd.u64_as_u32(radius), simd.u64_as_u32(angle)];
         }
         let values = standard::<S, F, PAIRS>(simd, pairs);
         let mut outside = [[0; 2]; PAIRS];
         for (i, [cos, sin]) in values.into_iter().enumerate() {
-            let [cos, sin] = [cos, sin].map(|z| simd.u32_as_u64(simd.bits_f32(z)));
+            let cos = simd.u32_as_u64(simd.bits_f32(cos));
+            let sin = simd.u32_as_u64(simd.bits_f32(sin));
             let (a, b) = simd.interleave_u64(cos, sin);
-            let [a, b] =
-                [a, b].map(|z| candidate::<S, E>(simd, simd.from_bits_f32(simd.u64_as_u32(z))));
+            let a = candidate::<S, E>(simd, simd.from_bits_f32(simd.u64_as_u32(a)));
+            let b = candidate::<S, E>(simd, simd.from_bits_f32(simd.u64_as_u32(b)));
             outside[i] = [is_outside(simd, a), is_outside(simd, b)];
-            let [a, b] = [a, b].map(|z| self.affine.apply::<S, E>(simd, z));
+            let a = self.affine.apply::<S, E>(simd, a);
+            let b = self.affine.apply::<S, E>(simd, b);
             E::store(simd, [a, b], &mut to[i * 2 * S::LANES..]);
         }
         outside
