@@ -20,14 +20,16 @@ from seedbed._dtypes import floatx, standardize
 from seedbed._streams.keras_rules import KerasRules, Key, deviation_of_fans
 from seedbed._streams.rules import check_rank
 
-_DRAWN: Final = frozenset(("float16", "bfloat16", "float32", "float64"))
-_FACTORED: Final = frozenset(("float16", "float32", "float64"))
+# float16, float32 and float64 as NumPy abbreviates them: a dtype takes a microsecond for its name.
+_FACTORED: Final = "efd"
 
 # Names that TensorFlow has beside Keras'.
 _ALIASES: Final = {"half": "float16", "float": "float32", "double": "float64"}
 
 # Whose values TensorFlow refuses one by one, and not as a dtype.
 _NOT_OF_FLOATS: Final = "biu"
+
+_PYTHON_NUMBERS: Final = (int, float)
 
 # States are signed integers of 64 bits. The core reads negative ones from their two's complement.
 _INT64: Final = range(-(1 << 63), 1 << 63)
@@ -114,9 +116,9 @@ class TensorflowRules(KerasRules):
         output_axes: Any,
     ) -> Draw:
         """As `keras.initializers.VarianceScaling`."""
-        if not hasattr(shape, "__iter__"):
+        if type(shape) is not tuple and not hasattr(shape, "__iter__"):
             raise TypeError(f"`shape` must be iterable. Received: shape={shape}")
-        if isinstance(scale, int | float):
+        if isinstance(scale, _PYTHON_NUMBERS):
             dtype = _dtype_of(dtype, uniform=distribution == "uniform")
             scheme = (scale, mode, distribution, input_axes, output_axes)
             core = self._core.variance_scaling
@@ -133,7 +135,7 @@ class TensorflowRules(KerasRules):
         """As `keras.initializers.Orthogonal`."""
         check_rank(shape)
         dtype = _dtype_of(dtype)
-        if dtype.name not in _FACTORED:
+        if dtype.char not in _FACTORED:
             raise ValueError(
                 "`dtype` must be one whose QR TensorFlow computes: float16, float32 or float64. "
                 f"Received: dtype={dtype.name}"
@@ -148,6 +150,8 @@ def _word(seed: int) -> int:
     Raises:
         ValueError: It is a boolean, or has more than 64 bits with its sign.
     """
+    if type(seed) is int and 0 <= seed < _INT64.stop:
+        return seed
     if isinstance(seed, bool) or seed not in _INT64:
         raise ValueError(
             "`seed` must be an integer in -2**63 .. 2**63-1, and no boolean, on this stream. "
@@ -165,7 +169,7 @@ def _dtype_of(dtype: Any, *, uniform: bool = False, floating: bool = False) -> n
         floating: Whether Keras looks at it before TensorFlow does.
     """
     known = _known(dtype or floatx(), aliases=not floating)
-    if known is not None and known.name in _DRAWN:
+    if known is not None and (known.char in _FACTORED or known.name == "bfloat16"):
         return known
     no_floats = known is not None and known.kind in _NOT_OF_FLOATS
     is_wrong_type = not floating and (known is None or (no_floats and not uniform))
@@ -177,10 +181,12 @@ def _dtype_of(dtype: Any, *, uniform: bool = False, floating: bool = False) -> n
 
 def _known(dtype: Any, *, aliases: bool) -> np.dtype[Any] | None:
     """The dtype by a name that Keras and TensorFlow have for it or, of `aliases`, TensorFlow."""
-    if aliases and isinstance(dtype, str):
-        dtype = _ALIASES.get(dtype, dtype)
-    if dtype is int or dtype is complex or (isinstance(dtype, str) and dtype == "int"):
-        return None  # Keras' alone
+    if isinstance(dtype, str):
+        if dtype == "int":
+            return None  # Keras' alone
+        dtype = _ALIASES.get(dtype, dtype) if aliases else dtype
+    elif dtype is int or dtype is complex:
+        return None
     try:
         return standardize(dtype)
     except ValueError:
