@@ -194,7 +194,7 @@ def call(
     if known and _is_shape(shape):
         try:
             trial = request.trial()
-        except (TypeError, ValueError, OverflowError, IndexError):
+        except (TypeError, ValueError, OverflowError, IndexError, RuntimeError):
             if insists:
                 raise
     if layout is not None:

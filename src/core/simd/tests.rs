@@ -207,6 +207,56 @@ impl Kernel for Narrow<'_> {
     }
 }
 
+/// What moves and compares 32-bit lanes: every fourth word, bits of comparisons, halves of pairs.
+struct Lanes<'a>(&'a [u32], &'a [f32]);
+
+impl Kernel for Lanes<'_> {
+    type Output = (Vec<u32>, Vec<bool>, Vec<[u32; 2]>);
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Self::Output {
+        let Self(words, numbers) = self;
+        let mut fourths = vec![0; words.len() / 4];
+        let mut less = vec![];
+        for at in (0..fourths.len()).step_by(S::LANES) {
+            simd.store_u32(simd.load_fourths_u32(&words[4 * at..]), &mut fourths[at..]);
+        }
+        for at in (0..numbers.len() / 2).step_by(S::LANES) {
+            let a = simd.load_f32(&numbers[at..]);
+            let b = simd.load_f32(&numbers[numbers.len() / 2 + at..]);
+            let mask = simd.less_f32(a, b);
+            assert!(mask >> (S::LANES - 1) >> 1 == 0);
+            less.extend((0..S::LANES).map(|i| mask >> i & 1 == 1));
+        }
+        let [mut low, mut high] = [[0; MAX_LANES]; 2];
+        let a = simd.from_bits_f32(simd.load_u32(words));
+        let b = simd.from_bits_f32(simd.load_u32(&words[S::LANES..]));
+        let (first, second) = simd.halves_f32(a, b);
+        simd.store_u32(simd.bits_f32(first), &mut low);
+        simd.store_u32(simd.bits_f32(second), &mut high);
+        let halves = (0..S::LANES).map(|i| [low[i], high[i]]).collect();
+        (fourths, less, halves)
+    }
+}
+
+#[test]
+fn lanes_are_moved_and_compared_in_order() {
+    let words: Vec<u32> = words(4).into_iter().take(512).collect();
+    let numbers = floats(&words);
+    let (first, second) = numbers.split_at(256);
+    let fourths: Vec<u32> = words.iter().copied().step_by(4).collect();
+    let expected: Vec<bool> = first.iter().zip(second).map(|(a, b)| a < b).collect();
+    for isa in Isa::available() {
+        let made = run_on(isa, Lanes(&words, &numbers));
+        assert_eq!((&made.0, &made.1), (&fourths, &expected), "{}", isa.name());
+        let (len, half) = (made.2.len(), made.2.len() / 2);
+        for (i, pair) in made.2.iter().enumerate() {
+            let of_b = if i < half { 0 } else { half };
+            assert_eq!(*pair, [words[i + of_b], words[i + of_b + half]], "{} {len}", isa.name());
+        }
+    }
+}
+
 /// Words of a linear congruential generator with extreme ones among them, each in every position.
 fn words(seed: u64) -> Vec<u32> {
     const SPECIAL: [u32; 23] = [

@@ -5,6 +5,7 @@
 
 use crate::error::Error;
 
+mod ascending;
 pub(crate) mod counter;
 mod glibc;
 mod jax;
@@ -12,12 +13,13 @@ mod numpy;
 mod philox;
 mod plan;
 mod tensorflow;
+mod torch;
 
 pub use plan::{Key, Plan, Stream};
 
 /// Every stream, the default first.
 pub static ALL: &[&dyn Stream] =
-    &[&philox::Philox, &numpy::Numpy, &jax::Jax, &tensorflow::TensorFlow];
+    &[&philox::Philox, &numpy::Numpy, &jax::Jax, &tensorflow::TensorFlow, &torch::Torch];
 
 /// The stream called `id`.
 ///
