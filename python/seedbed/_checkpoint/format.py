@@ -37,6 +37,12 @@ SAFETENSORS_DTYPES: dict[str, str] = {
     "float32": "F32",
     "float64": "F64",
 }
+# How many bits an element has in each dtype of the format, ours and those that only others write.
+DTYPE_BITS: dict[str, int] = {
+    **{"BOOL": 8, "U8": 8, "I8": 8, "U16": 16, "I16": 16, "U32": 32, "I32": 32, "U64": 64, "I64": 64},
+    **{"F4": 4, "F6_E2M3": 6, "F6_E3M2": 6, "F8_E5M2": 8, "F8_E4M3": 8, "F8_E8M0": 8},
+    **{"F8_E4M3FNUZ": 8, "F8_E5M2FNUZ": 8, "F16": 16, "BF16": 16, "F32": 32, "F64": 64, "C64": 64},
+}
 # Readers refuse a longer header (MAX_HEADER_SIZE of the safetensors crate). The 8 bytes that hold
 # its length do not count.
 MAX_HEADER_BYTES = 100_000_000
