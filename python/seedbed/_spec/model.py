@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from seedbed import _core
+from seedbed import _core, initializers
 from seedbed._checkpoint.format import HeaderError, Layout, lay_out
 from seedbed._draw import Draw
+from seedbed._law import Law, law_of
 from seedbed._spec.error import Place, shortened
 from seedbed._streams import use_stream
 from seedbed._streams.rules import Rules
@@ -69,6 +70,22 @@ class TensorSpec:
         """The initializer's class, for people."""
         return type(self.entry.template).__name__
 
+    @property
+    def rule(self) -> int | None:
+        """The number of the rule that the tensor's initializer comes from, None without one."""
+        return None
+
+    @property
+    def fans(self) -> tuple[int, int]:
+        """(fan_in, fan_out) of the tensor."""
+        template = self.entry.template
+        axes = getattr(template, "input_axes", None), getattr(template, "output_axes", None)
+        return initializers.compute_fans(self.entry.shape, *axes)
+
+    def law(self) -> Law:
+        """What the tensor's values are expected to be."""
+        return law_of(self.entry.template, self.entry.shape)
+
     def initializer(self) -> Any:
         """Return the initializer that makes this tensor's values."""
         entry = self.entry
@@ -97,6 +114,10 @@ class Specification:
     # SHA-256 of the specification's bytes, hexadecimal.
     digest: str
     tensors: list[TensorSpec]
+    # The names that are left out because they share another tensor, and the name of that tensor.
+    tied: dict[str, str] = field(default_factory=dict)
+    # The path of the model's config.json, where the names and shapes came from one.
+    model: str | None = None
 
     @property
     def elements(self) -> int:

@@ -6,7 +6,7 @@ import pytest
 
 import seedbed.keras
 from seedbed import initializers
-from seedbed.keras import _report
+from seedbed.keras._measure import blocks_of
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def test_a_report_measures_each_part_once(model):
     assert not report.flagged
     table, kernel, _ = report.weights
     for row, variable in ((table, model.layers[0].embeddings), (kernel, model.layers[1].kernel)):
-        blocks = list(_report._blocks(variable))
+        blocks = list(blocks_of(variable))
         assert len(blocks) == 4
         whole = np.asarray(variable.value, "float64")
         assert sum(block.size for block in blocks) == whole.size
