@@ -177,7 +177,7 @@ def _kept(name: str) -> str:
 
 
 def _temporary_name(target: str) -> str:
-    """Return a new hidden name beside `target`, like it but never too long where `target` is not."""
+    """Return a new hidden name beside `target`, like it but never longer than names may be."""
     directory, name = os.path.split(target)
     return os.path.join(directory, f".{_kept(name)}.{secrets.token_hex(4)}.part")
 

@@ -25,7 +25,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from seedbed._checkpoint.format import Described, Layout
-from seedbed._checkpoint.publish import Sink, WriteError, replacement, write_error
+from seedbed._checkpoint.publish import Sink, WriteError, write_error
+from seedbed._checkpoint.store import file_replacement
 
 # Long enough that filling in parallel and one write call cost nothing beside the bytes,
 # short enough that a chunk is still in the cache when it is written.
@@ -90,7 +91,7 @@ def write_checkpoint(
     chunk_bytes: int = CHUNK_BYTES,
     sync: bool = True,
 ) -> None:
-    """Write the tensors of `layout` to the safetensors file `path`, and `sync` it to the disk.
+    """Write the tensors of `layout` to the file or object `path`, and `sync` it to the disk.
 
     `advance(count)` is called on the calling thread as tensor bytes reach the file. `chunk_bytes`
     >= 8 changes the memory used, never the bytes written.
@@ -101,7 +102,7 @@ def write_checkpoint(
         WriteError: The file cannot be written, or memory runs out.
         DrawError: Preparing or drawing a tensor raised something else.
     """
-    with replacement(path, layout.nbytes, sync=sync) as sink:
+    with file_replacement(path, layout.nbytes, sync=sync) as sink:
         stream(sink, path, layout, advance, chunk_bytes=chunk_bytes)
 
 

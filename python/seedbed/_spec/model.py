@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, field
 from typing import Any
@@ -140,7 +141,7 @@ class Specification:
 
     def metadata(self) -> dict[str, str]:
         """What the checkpoint says of its own making; safetensors allows strings only."""
-        return {
+        made = {
             # What the tensors are for: transformers and others load no file that does not say so.
             "format": "pt",
             "seed": str(self.seed),
@@ -148,3 +149,6 @@ class Specification:
             "seedbed_version": _core.__version__,
             "specification_digest": self.digest,
         }
+        if self.tied:
+            made["tied"] = json.dumps(self.tied, sort_keys=True)
+        return made
