@@ -84,7 +84,14 @@ def _parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         description="Compare the exact streams with the backends that are installed.",
         epilog="exit codes: 0 nothing differs; 1 something does; 2 no backend is installed",
     )
-    return parser, {"init": init, "selfcheck": selfcheck}
+    preset = commands.add_parser(
+        "preset",
+        help="print a recipe that plans can name, or list them",
+        description="Print a recipe that plans can name, or list them.",
+        epilog="exit codes: 0 done; 2 there is no such preset",
+    )
+    preset.add_argument("name", metavar="NAME", nargs="?", help="the preset; without it, all names")
+    return parser, {"init": init, "selfcheck": selfcheck, "preset": preset}
 
 
 def _threads(text: str) -> int:

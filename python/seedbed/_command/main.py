@@ -18,7 +18,7 @@ from collections.abc import Sequence
 import seedbed
 from seedbed._checkpoint.publish import WriteError
 from seedbed._command import arguments as command_line
-from seedbed._command import init
+from seedbed._command import init, preset
 from seedbed._command.interruption import Interrupted, interruptible
 from seedbed._command.terminal import say
 from seedbed._spec.error import SpecError
@@ -32,15 +32,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = command_line.parse(arguments)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else WRONG
-    subject = getattr(options, "output", None) or getattr(options, "specification", "selfcheck")
+    subject = getattr(options, "output", None) or getattr(options, "specification", options.command)
     try:
         with interruptible():
             if options.command == "init":
                 init.run(options)
             elif options.command == "selfcheck":
                 return _selfcheck()
+            elif options.command == "preset":
+                preset.run(options)
         return DONE
-    except (init.UsageError, SpecError) as error:
+    except (init.UsageError, preset.UsageError, SpecError) as error:
         return _complain(str(error), WRONG)
     except WriteError as error:
         return _complain(str(error), FAILED)
