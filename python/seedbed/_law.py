@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -17,11 +18,9 @@ import numpy as np
 
 from seedbed import initializers
 from seedbed._core import TRUNCATED_STDDEV
+from seedbed.initializers.random_initializers import DEFAULT_CUT
 
 Kind = Literal["normal", "uniform", "truncated_normal", "constant", "orthogonal", "other"]
-
-# Where truncated normals are cut that do not say, in deviations.
-DEFAULT_CUT: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +125,24 @@ def orthogonal(gain: float, shape: tuple[int, ...]) -> Law:
     return Law("orthogonal", 0.0, std, -gain, gain, symmetric=True)
 
 
+def mixture(laws: Sequence[Law], weights: Sequence[int]) -> Law:
+    """The law of tensors side by side, of as many values each as `weights` says."""
+    if all(law == laws[0] for law in laws):
+        return laws[0]
+    total = sum(weights)
+    parts = [
+        (law.mean, law.std, weight / total)
+        for law, weight in zip(laws, weights, strict=True)
+        if law.mean is not None and law.std is not None and total
+    ]
+    if len(parts) < len(laws):
+        return OTHER
+    mean = sum(mean * share for mean, _, share in parts)
+    square = sum((std**2 + mean**2) * share for mean, std, share in parts)
+    std = math.sqrt(max(0.0, square - mean**2))
+    return Law("other", mean, std, symmetric=all(law.symmetric for law in laws))
+
+
 def law_of(initializer: Any, shape: tuple[int, ...]) -> Law:
     """The law of what `initializer`, one of this package's, makes of a tensor of `shape`."""
     kind = type(initializer)
@@ -153,8 +170,8 @@ def _law_of(initializer: Any, shape: tuple[int, ...]) -> Law:
         case initializers.RandomNormal():
             return normal(float(initializer.mean), float(initializer.stddev))
         case initializers.TruncatedNormal():
-            cut = float(getattr(initializer, "cut", DEFAULT_CUT))
-            return truncated_normal(float(initializer.mean), float(initializer.stddev), cut)
+            mean, stddev = float(initializer.mean), float(initializer.stddev)
+            return truncated_normal(mean, stddev, initializer.cut)
         case initializers.RandomUniform():
             return uniform(float(initializer.minval), float(initializer.maxval))
         case initializers.VarianceScaling():

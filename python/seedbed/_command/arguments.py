@@ -138,7 +138,14 @@ def _parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         "compare the exact streams with the backends that are installed",
         "exit codes: 0 nothing differs; 1 something does; 2 no backend is installed",
     )
-    return parser, {"init": init, "inspect": inspect, "verify": verify, "selfcheck": selfcheck}
+    preset = subcommand(
+        "preset",
+        "print a recipe that plans can name, or list them",
+        "exit codes: 0 done; 2 there is no such preset",
+    )
+    preset.add_argument("name", metavar="NAME", nargs="?", help="the preset; without it, all names")
+    parsers = init, inspect, verify, selfcheck, preset
+    return parser, {parser.prog.rpartition(" ")[2]: parser for parser in parsers}
 
 
 def _add_init(init: argparse.ArgumentParser) -> None:

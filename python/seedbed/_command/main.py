@@ -21,7 +21,7 @@ import seedbed
 from seedbed._checkpoint.publish import WriteError
 from seedbed._checkpoint.reader import ReadError
 from seedbed._command import arguments as command_line
-from seedbed._command import init, inspect, verify
+from seedbed._command import init, inspect, preset, verify
 from seedbed._command.interruption import Interrupted, interruptible
 from seedbed._command.terminal import say
 from seedbed._command.usage import UsageError
@@ -46,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     return inspect.run(options)
                 case "verify":
                     return verify.run(options)
+                case "preset":
+                    preset.run(options)
                 case "selfcheck":
                     return _selfcheck()
         return DONE

@@ -229,7 +229,8 @@ def _measure(piece: Piece[_Readable], memory: Bytes, step: int, deep: bool) -> S
         negative = raw[:SIGNS].astype(np.float64) < 0
         made.signs = int.from_bytes(np.packbits(negative).tobytes(), "big")
     # Floats of the whole piece that follow each other at `step`, counted from the tensor's start.
-    made.sample.append(raw[-piece.first % step :: step].astype(np.float32, copy=True))
+    with np.errstate(over="ignore", invalid="ignore"):
+        made.sample.append(raw[-piece.first % step :: step].astype(np.float32, copy=True))
     if deep and raw.dtype.kind not in "iub":
         made.patterns = np.zeros(_PATTERNS, np.int64)
         for start in range(0, raw.size, _SPAN):

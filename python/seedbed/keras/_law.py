@@ -23,12 +23,8 @@ import numpy as np
 
 from seedbed import initializers
 from seedbed._core import TRUNCATED_STDDEV
-from seedbed._law import (
-    DEFAULT_CUT,
-    normal_within,
-    truncated_kurtosis,
-    uniform_stddev,
-)
+from seedbed._law import normal_within, truncated_kurtosis, uniform_stddev
+from seedbed.initializers.random_initializers import DEFAULT_CUT
 from seedbed.keras._origin import DETERMINISTIC, is_kerass_own
 
 if TYPE_CHECKING:
