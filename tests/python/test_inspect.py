@@ -508,7 +508,7 @@ WRONG: dict[str, tuple[Callable[[dict[str, Any]], None], str, str, str]] = {
         drawn("fc.weight", initializers.TruncatedNormal(0, math.sqrt(2 / 100) / 0.8796, seed=1)),
         "std",
         "error",
-        "(ratio 1.6 = sqrt(fan_in / fan_out): axes swapped?)",
+        "(ratio 1.61 = sqrt(fan_in / fan_out): axes swapped?)",
     ),
     "a little too wide": (scale(1.06, "fc.weight"), "std", "error", "ratio 1.06)"),
     "orthogonal gain": (scale(1.01, "q"), "std", "error", "RMS 0.13, expected 0.129"),

@@ -92,8 +92,8 @@ def test_the_first_difference_is_named_with_both_values(made: tuple[Path, Path])
         # Bytes are compared, not numbers.
         f"error: {made[1]}: tensor `b` differs first at [3]: -0.0 stored, 0.0 expected; 1 of 70 "
         f"values differ",
-        f"error: {made[1]}: tensor `w.2` differs first at [5, 7]: 42 stored, {expected} expected; "
-        f"3 of 21000 values differ",
+        f"error: {made[1]}: tensor `w.2` differs first at [5, 7]: 42.0 stored, {expected} "
+        f"expected; 3 of 21000 values differ",
     ]
     assert "different; compared 7 tensors" in done.stderr
 

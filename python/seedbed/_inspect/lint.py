@@ -160,7 +160,9 @@ def _of_law(tensor: Measured, law: Law, layers: dict[str, int], deep: bool) -> l
     if law.kind not in limits.BOUNDED_KINDS:
         return failures
     failures += _of_deviation(tensor, law, limits.variance_limits(count, tensor.dtype), layers)
-    off = limits.mean_limit(count) * sigma
+    # Where the deviation is too large the mean is as far off as that allows: it says nothing more.
+    spread = max(sigma, moments.std) if failures else sigma
+    off = limits.mean_limit(count) * spread
     if abs(moments.mean - mean) > off:
         words = f"mean {moments.mean:.4g}, expected {mean:.4g} +- {off:.2g}"
         failures.append(
