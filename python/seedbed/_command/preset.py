@@ -5,12 +5,9 @@ from __future__ import annotations
 from argparse import Namespace
 
 from seedbed._command import terminal
+from seedbed._command.usage import UsageError
 from seedbed._plan import presets
 from seedbed._spec.error import show
-
-
-class UsageError(ValueError):
-    """There is no such preset."""
 
 
 def run(options: Namespace) -> None:

@@ -83,7 +83,7 @@ def _of_checkpoint(path: str, place: Place) -> Source:
         checkpoint = open_checkpoint(path)
     except ReadError as error:
         place.fail("model", f"cannot be used: {one_line(error)}")
-    found = {}
+    found: dict[str, tuple[tuple[int, ...], np.dtype[Any] | None]] = {}
     for tensor in sorted(checkpoint.tensors, key=lambda tensor: natural(tensor.name)):
         if tensor.dtype is None:
             place.fail("model", f"has a tensor of dtype {tensor.code}", tensor.name)
