@@ -35,6 +35,7 @@ def test_every_public_name_of_keras_is_here() -> None:
         ours_object, keras_object = both(name)
         assert ours_object.__name__ == keras_object.__name__
 
+
 @pytest.mark.parametrize("name", [*CLASSES, "Initializer"])
 def test_signatures(name: str) -> None:
     ours, theirs = (inspect.signature(cls).parameters for cls in both(name))
