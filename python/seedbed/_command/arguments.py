@@ -144,8 +144,13 @@ def _parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         "exit codes: 0 done; 2 there is no such preset",
     )
     preset.add_argument("name", metavar="NAME", nargs="?", help="the preset; without it, all names")
-    parsers = init, inspect, verify, selfcheck, preset
-    return parser, {parser.prog.rpartition(" ")[2]: parser for parser in parsers}
+    return parser, {
+        "init": init,
+        "inspect": inspect,
+        "verify": verify,
+        "selfcheck": selfcheck,
+        "preset": preset,
+    }
 
 
 def _add_init(init: argparse.ArgumentParser) -> None:

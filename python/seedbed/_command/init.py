@@ -25,6 +25,7 @@ from seedbed._checkpoint.writer import DrawError, write_checkpoint
 from seedbed._command import terminal
 from seedbed._command.laws import law_document
 from seedbed._command.usage import UsageError
+from seedbed._plan.lint import lint_values
 from seedbed._spec.error import Place, SpecError, shortened
 from seedbed._spec.model import Specification, TensorSpec
 from seedbed._spec.reader import read_specification
@@ -55,6 +56,9 @@ def run(options: Namespace) -> None:
         _require_file_name(output, options.specification)
     specification = read_specification(options.specification)
     layouts = _layouts(specification, options) if is_directory else {"": specification.layout()}
+    if not options.quiet:
+        for finding in lint_values(specification):
+            terminal.say(f"{options.specification}: {finding.level}: {finding.message}")
     if output is None or options.dry_run:
         _show(specification, layouts, options)
         return

@@ -50,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     preset.run(options)
                 case "selfcheck":
                     return _selfcheck()
+                case "preset":
+                    preset.run(options)
         return DONE
     except (UsageError, SpecError, ReadError) as error:
         return _complain(str(error), WRONG)

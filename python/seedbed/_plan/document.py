@@ -128,7 +128,8 @@ def read_document(table: dict[str, Any], path: str) -> Document:
     document.given_let = {**given, **defaults}
     used = _read_let(document, document.given_let, place)
     _read_rules(document, table.get("rule", []), preset, place)
-    document.forward = _forward({**preset.forward, **table.get("forward", {})}, place)
+    document.forward = _forward(preset.forward, place)
+    document.forward |= _forward(table.get("forward", {}), place, document.let)
     used |= names_in(*document.forward.values())
     for rule in document.rules:
         used |= set() if rule.recipe is None else rule.recipe.names
@@ -194,12 +195,17 @@ def _read_rules(document: Document, given: Any, preset: presets.Preset, place: P
         document.rules.append(read_rule(table, number, preset.name, layout, let, document.path))
 
 
-def _forward(given: Any, place: Place) -> dict[str, Number]:
+def _forward(given: Any, place: Place, let: dict[str, float] | None = None) -> dict[str, Number]:
+    """Return factors of the forward pass; their variables must be known where `let` is given."""
     if not isinstance(given, dict):
         place.fail("forward", "must be a table of name = number", given)
-    return {
-        name: number_of(value, f"forward.{shortened(name)}", place) for name, value in given.items()
-    }
+    found = {}
+    for name, value in given.items():
+        key = f"forward.{shortened(name)}"
+        found[name] = number_of(value, key, place)
+        if let is not None:
+            evaluated(found[name], let, key, place)
+    return found
 
 
 def _are_tables(value: object) -> bool:

@@ -16,12 +16,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-import ml_dtypes
-import numpy as np
-
 from seedbed import initializers
 from seedbed._checkpoint.finding import Finding, Level
-from seedbed._law import Law, law_of, normal_within
+from seedbed._inspect.faults import Context, explain
+from seedbed._inspect.limits import is_coarse, least_step
+from seedbed._law import Law, normal_within
 from seedbed._plan.document import Document
 from seedbed._plan.entries import Tensor, make_entry
 from seedbed._plan.patterns import MAX_LENGTH, REGULAR, Match, Pattern
@@ -34,9 +33,9 @@ from seedbed._spec.model import Specification, TensorSpec
 _MAX_STD: Final = 10.0
 # A cut that takes away less than 2 in 10^9 is meant in other units.
 _MAX_CUT: Final = 6.0
-# Fewer steps of a dtype to a deviation than this change the variance.
-_STEPS: Final = 16
 
+# Ratios of deviations that differ by rounding alone.
+_SAME: Final = 1e-6
 _DIGITS: Final = re.compile(r"(?<![0-9])[0-9]+(?![0-9])")
 _WILDCARDS: Final = re.compile(r"\*|\?|\[[^]]*\]|\{\w*\}")
 _NORM: Final = [Pattern("*norm*.weight"), Pattern("ln_*.weight"), Pattern("*{Norm,norm}*.scale")]
@@ -118,26 +117,20 @@ def _finding(id: str, level: Level, kind: _Kind, message: str, **numbers: Any) -
 def _coarse(kind: _Kind, law: Law) -> Iterator[Finding]:
     """A dtype whose smallest steps are too large for the deviation."""
     dtype = kind.first.dtype
-    if law.kind not in _RANDOM or not law.std or not _is_float(dtype):
+    is_float = dtype.kind == "f" or "float" in dtype.name
+    if law.kind not in _RANDOM or not law.std or not is_float or not is_coarse(law.std, dtype):
         return
-    least = float(ml_dtypes.finfo(dtype).smallest_subnormal)  # type: ignore[no-untyped-call]
-    if law.std >= _STEPS * least:
-        return
+    least = least_step(dtype)
     # What is nearer to 0 than half a step becomes 0.
     zeros = 100 * normal_within(least / 2 / law.std)
     yield _finding(
         "coarse",
         "warning",
         kind,
-        f"std {law.std:.3g} is less than {_STEPS} times the smallest {dtype}, {least:.3g}: about "
-        f"{zeros:.2g}% of the values become 0 and the variance is not kept",
+        f"{dtype} is too coarse for a std of {law.std:.3g}: its least number is {least:.3g}, about "
+        f"{zeros:.2g}% of the values become 0, and the variance is not kept",
         measured=law.std,
-        expected=_STEPS * least,
     )
-
-
-def _is_float(dtype: np.dtype[Any]) -> bool:
-    return dtype.kind == "f" or "float" in dtype.name
 
 
 def _deviation(kind: _Kind, law: Law) -> Iterator[Finding]:
@@ -215,44 +208,55 @@ def _special(kind: _Kind) -> Iterator[Finding]:
 
 
 def _preset(document: Document, kind: _Kind, law: Law) -> Iterator[Finding]:
-    """What one's own rule has otherwise than the preset."""
-    rule = kind.rule
+    """What one's own rule has otherwise than the preset, where that looks like a mistake."""
+    rule, tensor = kind.rule, kind.first
     if rule is None or rule.preset is not None or rule.recipe is None:
         return
-    found = _of_preset(document, kind.first.name)
+    found = _of_preset(document, tensor.name)
     if found is None or found[0].recipe is None:
         return
     other, match = found
     assert other.recipe is not None
-    depth = {"layers", "layer"}
-    if other.recipe.init.names & depth and not rule.recipe.init.names & depth:
-        yield _finding(
-            "depth-scale",
-            "warning",
-            kind,
-            f"has no depth scale; preset `{other.preset}` has "
-            f"{json.dumps(other.table['init'])} here",
-        )
-        return
     variables = {key: float(value) for key, value in match.variables.items()}
-    tensor = Tensor(kind.first.name, kind.first.shape, kind.first.dtype, variables)
+    described = Tensor(tensor.name, tensor.shape, tensor.dtype, variables)
+    stream = tensor.specification.stream
     try:
-        made = make_entry(other.recipe, tensor, document.let, other, _stream_of(kind), other.place)
+        made = make_entry(other.recipe, described, document.let, other, stream, other.place)
     except SpecError:
         # The preset cannot make it, which is why it has a rule of its own.
         return
-    expected = law_of(made.template, made.shape)
-    if (expected.mean, law.mean, expected.kind, law.kind) == (0.0, 1.0, "constant", "constant"):
+    expected = made.law
+    if (expected.kind, expected.mean, law.kind, law.mean) == ("constant", 0.0, "constant", 1.0):
         yield _finding(
             "ones-norm",
             "warning",
             kind,
             f"is 1; in models of preset `{other.preset}` it acts as 1 + w and starts at 0",
         )
-
-
-def _stream_of(kind: _Kind) -> str:
-    return kind.first.specification.stream
+    if not expected.std or not law.std:
+        return
+    ratio = law.std / expected.std
+    if abs(ratio - 1) <= _SAME:
+        return
+    layers = round(document.let.get("layers", kind.count))
+    context = Context(expected.std, *tensor.fans, tensor.shape, layers)
+    faults = explain(ratio, lambda rest: abs(rest - 1) <= _SAME, context)
+    depth = {"layers", "layer"}
+    if faults:
+        why = " or ".join(f"{fault.formula}: {fault.hint}".rstrip(": ") for fault in faults)
+    elif other.recipe.init.names & depth and not rule.recipe.init.names & depth:
+        why = "no depth scale"
+    else:
+        return
+    yield _finding(
+        "preset-std",
+        "warning",
+        kind,
+        f"std {law.std:.6g}; preset `{other.preset}` has {expected.std:.6g} (ratio {ratio:.4g}, "
+        f"{why})",
+        measured=law.std,
+        expected=expected.std,
+    )
 
 
 def _of_preset(document: Document, name: str) -> tuple[Rule, Match] | None:

@@ -156,6 +156,8 @@ class _Resolver:
     def finish(self) -> None:
         """Check what only all tensors together show."""
         made, document = self._made, self._document
+        if not self._origins:
+            document.place.fail("tensors", "must be one or more")
         if self._unmatched:
             listed = ", ".join(f"`{shortened(name)}`" for name in self._unmatched)
             more = self._unmatched_count - len(self._unmatched)
@@ -169,8 +171,6 @@ class _Resolver:
         for rule, taken in zip(document.rules, self._taken, strict=True):
             if not taken and not rule.optional:
                 self._explain(rule)
-        if not self._origins:
-            document.place.fail("tensor", "must be one or more tensors")
         written = {tensor.name: tensor for tensor in made.tensors}
         for name in made.tied:
             made.tied[name] = self._target(name, written)

@@ -83,7 +83,7 @@ def _of_checkpoint(path: str, place: Place) -> Source:
         checkpoint = open_checkpoint(path)
     except ReadError as error:
         place.fail("model", f"cannot be used: {one_line(error)}")
-    found = {}
+    found: dict[str, tuple[tuple[int, ...], np.dtype[Any] | None]] = {}
     for tensor in sorted(checkpoint.tensors, key=lambda tensor: natural(tensor.name)):
         if tensor.dtype is None:
             place.fail("model", f"has a tensor of dtype {tensor.code}", tensor.name)
@@ -149,11 +149,12 @@ def _by_transformers(
     named = [getattr(transformers, str(name), None) for name in table.get("architectures") or ()]
     kind = next((one for one in named if one is not None), transformers.AutoModel)
     build = getattr(kind, "_from_config", None) or kind.from_config
+    # Read before the model sets it to its own.
+    dtype = getattr(config, "dtype", None)
     with torch.device("meta"):
         model = build(config)
     if _is_converted(config.model_type, type(model).__name__):
         return str(config.model_type)
-    dtype = getattr(config, "dtype", None)
     found: dict[str, tuple[tuple[int, ...], np.dtype[Any] | None]] = {}
     tied: dict[str, str] = {}
     first: dict[int, str] = {}

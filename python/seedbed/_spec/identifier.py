@@ -64,7 +64,7 @@ def initializer_of(value: object, place: Place) -> tuple[Any, dict[str, Any] | N
         config = value.get("config", {})
         if not isinstance(config, dict):
             place.fail("init.config", "must be a table", config)
-        if "seed" in config:
+        if config.get("seed") is not None:
             seed_of(config["seed"], "init.config.seed", place)
         value = {**value, "config": config}
     try:
@@ -82,7 +82,7 @@ def initializer_of(value: object, place: Place) -> tuple[Any, dict[str, Any] | N
         )
     if not isinstance(template, initializers.Initializer):
         place.fail("init", f"must name an initializer; {_HELP}", value)
-    return template, made if "seed" in made and "seed" not in config else None
+    return template, made if "seed" in made and config.get("seed") is None else None
 
 
 def keyed_config(initializer: Any, place: Place) -> dict[str, Any] | None:

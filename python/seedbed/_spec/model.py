@@ -149,7 +149,7 @@ class Specification:
 
     def metadata(self) -> dict[str, str]:
         """What the checkpoint says of its own making; safetensors allows strings only."""
-        found = {
+        made = {
             # What the tensors are for: transformers and others load no file that does not say so.
             "format": "pt",
             "seed": str(self.seed),
@@ -158,7 +158,7 @@ class Specification:
             "specification_digest": self.digest,
         }
         if self.plan is not None:
-            found["plan"] = self.plan
+            made["plan"] = self.plan
         if self.tied:
-            found["tied"] = json.dumps(self.tied, sort_keys=True, separators=(",", ":"))
-        return found
+            made["tied"] = json.dumps(self.tied, sort_keys=True)
+        return made
