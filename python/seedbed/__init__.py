@@ -5,6 +5,8 @@
 no framework; ml_dtypes, which adds bfloat16 and float8 to NumPy, comes with the first draw.
 """
 
+from typing import TYPE_CHECKING, Any
+
 try:
     # Reads the environment, and so comes first.
     from seedbed._core import __version__, get_num_threads, set_num_threads
@@ -20,10 +22,14 @@ from seedbed._draw import Draw
 from seedbed._selfcheck import selfcheck
 from seedbed._streams import get_stream, set_stream, use_stream
 
+if TYPE_CHECKING:
+    from seedbed._plan.plan import Plan
+
 __all__ = [
     "initializers",
     "random",
     "Draw",
+    "Plan",
     "set_stream",
     "use_stream",
     "get_stream",
@@ -33,3 +39,12 @@ __all__ = [
     "selfcheck",
     "__version__",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # A plan needs more than most programs do, and is imported by those that make one.
+    if name == "Plan":
+        from seedbed._plan.plan import Plan
+
+        return Plan
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,6 +18,8 @@ from cases import CASES, CLASSES, RANDOM, label
 from seedbed import initializers
 
 DTYPES = ["float16", "bfloat16", "float32", "float64", "float8_e4m3fn", "float8_e5m2"]
+# The arguments that Keras does not have.
+ADDED = {"stream", "cut"}
 INVALID_SEEDS: list[Any] = [1.5, "a", [1], (), object, np.float32(2), seedbed.random.SeedGenerator]
 
 
@@ -37,7 +39,7 @@ def test_every_public_name_of_keras_is_here() -> None:
 @pytest.mark.parametrize("name", [*CLASSES, "Initializer"])
 def test_signatures(name: str) -> None:
     ours, theirs = (inspect.signature(cls).parameters for cls in both(name))
-    kept = [entry for entry in ours.values() if entry.name != "stream"]
+    kept = [entry for entry in ours.values() if entry.name not in ADDED]
     assert [(entry.name, entry.default, entry.kind) for entry in kept] == [
         (entry.name, entry.default, entry.kind) for entry in theirs.values()
     ]
@@ -69,7 +71,7 @@ def test_configs(name: str, kwargs: dict[str, Any], shape: tuple[int, ...]) -> N
     ours, theirs = (cls(**kwargs) for cls in both(name))
     assert list(ours.get_config().items()) == list(theirs.get_config().items())
     public = {key for key in vars(theirs) if not key.startswith("_")}
-    assert {key for key in vars(ours) if not key.startswith("_")} - {"stream"} == public
+    assert {key for key in vars(ours) if not key.startswith("_")} - ADDED == public
     again = type(ours).from_config(ours.get_config())
     assert again.get_config() == ours.get_config()
     assert type(ours.clone()) is type(ours)

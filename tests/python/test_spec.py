@@ -230,7 +230,7 @@ MALFORMED = [
     (tensor(shape="[2, -3]"), ["`shape[1]`", ">= 0", "Received: -3"]),
     (tensor(shape="[2.0]"), ["`shape[0]`", "Received: 2.0"]),
     (tensor(shape="[true]"), ["`shape[0]`", "Received: True"]),
-    (tensor(shape='["2"]'), ["`shape[0]`", "Received: '2'"]),
+    (tensor(shape='["2 x"]'), ["`shape[0]`", "`x` at character 3", "Received: '2 x'"]),
     (tensor(shape="[[2]]"), ["`shape[0]`", "Received: [2]"]),
     (tensor(shape="[9223372036854775808]"), ["`shape[0]`", "at most 9223372036854775807"]),
     (

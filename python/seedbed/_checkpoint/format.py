@@ -19,6 +19,8 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 
+from seedbed._dtypes import standardize
+
 # The name that safetensors gives each NumPy dtype that it can hold.
 SAFETENSORS_DTYPES: dict[str, str] = {
     "bool": "BOOL",
@@ -37,6 +39,31 @@ SAFETENSORS_DTYPES: dict[str, str] = {
     "float32": "F32",
     "float64": "F64",
 }
+# How many bits an element has in each dtype of the format, ours and those that only others write.
+DTYPE_BITS: dict[str, int] = {
+    "BOOL": 8,
+    "F4": 4,
+    "F6_E2M3": 6,
+    "F6_E3M2": 6,
+    "U8": 8,
+    "I8": 8,
+    "F8_E5M2": 8,
+    "F8_E4M3": 8,
+    "F8_E8M0": 8,
+    "F8_E4M3FNUZ": 8,
+    "F8_E5M2FNUZ": 8,
+    "I16": 16,
+    "U16": 16,
+    "F16": 16,
+    "BF16": 16,
+    "I32": 32,
+    "U32": 32,
+    "F32": 32,
+    "C64": 64,
+    "F64": 64,
+    "I64": 64,
+    "U64": 64,
+}
 # Readers refuse a longer header (MAX_HEADER_SIZE of the safetensors crate). The 8 bytes that hold
 # its length do not count.
 MAX_HEADER_BYTES = 100_000_000
@@ -49,6 +76,12 @@ LEAST_ENTRY_BYTES = len('"":{"dtype":"U8","shape":[],"data_offsets":[0,0]},')
 
 # For strings alone this is one call of C, unlike `json.dumps` with arguments.
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+# The other way round, for what was read.
+NUMPY_DTYPES: dict[str, np.dtype[Any]] = {
+    code: standardize(name) for name, code in SAFETENSORS_DTYPES.items()
+}
 
 
 class Described(Protocol):

@@ -16,7 +16,6 @@ import bisect
 import itertools
 import math
 import mmap
-import os
 import queue
 import sys
 import threading
@@ -26,7 +25,8 @@ from typing import Any, Protocol
 import numpy as np
 
 from seedbed._checkpoint.format import Described, Layout
-from seedbed._checkpoint.publish import WriteError, replacement, write_error
+from seedbed._checkpoint.publish import Sink, WriteError, write_error
+from seedbed._checkpoint.store import file_replacement
 
 # Long enough that filling in parallel and one write call cost nothing beside the bytes,
 # short enough that a chunk is still in the cache when it is written.
@@ -89,8 +89,9 @@ def write_checkpoint(
     advance: Callable[[int], None] = lambda count: None,
     *,
     chunk_bytes: int = CHUNK_BYTES,
+    sync: bool = True,
 ) -> None:
-    """Write the tensors of `layout` to the safetensors file `path`.
+    """Write the tensors of `layout` to the file or object `path`, and `sync` it to the disk.
 
     `advance(count)` is called on the calling thread as tensor bytes reach the file. `chunk_bytes`
     >= 8 changes the memory used, never the bytes written.
@@ -101,23 +102,29 @@ def write_checkpoint(
         WriteError: The file cannot be written, or memory runs out.
         DrawError: Preparing or drawing a tensor raised something else.
     """
+    with file_replacement(path, layout.nbytes, sync=sync) as sink:
+        stream(sink, path, layout, advance, chunk_bytes=chunk_bytes)
+
+
+def stream(
+    sink: Sink,
+    path: str,
+    layout: Layout[Tensor],
+    advance: Callable[[int], None],
+    *,
+    chunk_bytes: int = CHUNK_BYTES,
+) -> None:
+    """Fill everything and give it to `sink`, on return or error with the writing thread ended.
+
+    Raises:
+        WriteError: As `write_checkpoint`, in the name of `path`.
+        DrawError: As `write_checkpoint`.
+    """
     if sys.byteorder != "little":
         raise WriteError(
             f"{path}: cannot be written: the format is little-endian, this machine is not"
         )
-    with replacement(path, layout.nbytes) as file:
-        _stream(file, path, layout, advance, chunk_bytes)
-
-
-def _stream(
-    file: int,
-    path: str,
-    layout: Layout[Tensor],
-    advance: Callable[[int], None],
-    chunk_bytes: int,
-) -> None:
-    """Fill and write everything, on return or error with the writing thread ended."""
-    with _Writer(file, chunk_bytes, advance) as writer:
+    with _Writer(sink, chunk_bytes, advance) as writer:
         try:
             writer.write_directly(layout.header)
             chunk = _Chunk(writer)
@@ -195,14 +202,14 @@ class _Chunk:
 
 
 class _Writer:
-    """Writes buffers to a file, in order, on a thread of its own; at most `BUFFERS` exist.
+    """Gives buffers to a sink, in order, on a thread of its own; at most `BUFFERS` exist.
 
     The first error of the thread is raised by the next call. Leaving the context ends the thread:
     at once if it is left by an exception, dropping what was not written.
     """
 
-    def __init__(self, file: int, chunk_bytes: int, advance: Callable[[int], None]) -> None:
-        self._file = file
+    def __init__(self, sink: Sink, chunk_bytes: int, advance: Callable[[int], None]) -> None:
+        self._sink = sink
         self._advance = advance
         self._chunk_bytes = chunk_bytes
         self._made = 0
@@ -278,6 +285,6 @@ class _Writer:
 
     def _write(self, data: memoryview) -> None:
         while data and not self._abandoned:
-            count = os.write(self._file, data)
+            count = self._sink(data)
             self.written += count
             data = data[count:]

@@ -2,10 +2,11 @@
 
 What: `main` runs one subcommand and returns the exit code.
 Consumes: nothing at import beyond the standard library and seedbed.
-Promises: exit code 0 when done, 1 when the work failed or was interrupted, 2 when the arguments or
-the specification are wrong (or the environment: `_refusal` says so before this file is imported);
-one line on standard error says why, never a traceback. Standard output carries only what was asked
-for (the table of `--dry-run`, help, the version).
+Promises: exit code 0 when done, 1 when the work failed, was interrupted or found something wrong, 2
+when the arguments, the specification or the checkpoint that is read are wrong (or the environment:
+`_refusal` says so before this file is imported); one line on standard error says why, never a
+traceback. Standard output carries only what was asked for (tables, findings, JSON, help, the
+version).
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Sequence
 
 import seedbed
 from seedbed._checkpoint.publish import WriteError
+from seedbed._checkpoint.reader import ReadError
 from seedbed._command import arguments as command_line
-from seedbed._command import init
+from seedbed._command import init, inspect, preset, verify
 from seedbed._command.interruption import Interrupted, interruptible
 from seedbed._command.terminal import say
+from seedbed._command.usage import UsageError
 from seedbed._spec.error import SpecError
 
 DONE, FAILED, WRONG = 0, 1, 2
@@ -32,15 +36,24 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options = command_line.parse(arguments)
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else WRONG
-    subject = getattr(options, "output", None) or getattr(options, "specification", "selfcheck")
+    subject = _subject(options)
     try:
         with interruptible():
-            if options.command == "init":
-                init.run(options)
-            elif options.command == "selfcheck":
-                return _selfcheck()
+            match options.command:
+                case "init":
+                    init.run(options)
+                case "inspect":
+                    return inspect.run(options)
+                case "verify":
+                    return verify.run(options)
+                case "preset":
+                    preset.run(options)
+                case "selfcheck":
+                    return _selfcheck()
+                case "preset":
+                    preset.run(options)
         return DONE
-    except (init.UsageError, SpecError) as error:
+    except (UsageError, SpecError, ReadError) as error:
         return _complain(str(error), WRONG)
     except WriteError as error:
         return _complain(str(error), FAILED)
@@ -56,6 +69,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, MemoryError, RuntimeError) as error:
         reason = "out of memory" if isinstance(error, MemoryError) else str(error)
         return _complain(f"{subject}: {reason}", FAILED)
+
+
+def _subject(options: Namespace) -> str:
+    """Return what the work is about, for messages."""
+    for name in ("output", "path", "specification"):
+        if value := getattr(options, name, None):
+            return str(value)
+    return str(getattr(options, "paths", [options.command])[0])
 
 
 def _selfcheck() -> int:

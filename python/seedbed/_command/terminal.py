@@ -10,11 +10,12 @@ without control characters, and fails nothing.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 from seedbed._escape import escape
 
@@ -26,6 +27,8 @@ _LINE_SECONDS = 1.0
 _LINE_PARTS = 20
 # The least that a bar has of a narrow terminal, before the name is given any.
 _BAR_WIDTH = 10
+# What terminals call them (ECMA-48, select graphic rendition).
+_STYLES: Final = {"error": "31", "warning": "33", "note": "2", "bold": "1"}
 
 
 def say(line: str) -> None:
@@ -38,9 +41,32 @@ def say(line: str) -> None:
         print(_shown(line, sys.stderr), file=sys.stderr, flush=True)
 
 
-def print_line(line: str) -> None:
-    """Print `line` on standard output."""
-    print(_shown(line, sys.stdout), flush=True)
+def print_line(line: str, *, before: str = "") -> None:
+    """Print `line` on standard output, and `before` it what is painted."""
+    print(f"{before}{_shown(line, sys.stdout)}", flush=True)
+
+
+def print_json(document: Any) -> None:
+    """Print `document` on standard output as JSON, whatever the encoding; no NaN is left in it."""
+    json.dump(document, sys.stdout, allow_nan=False, indent=None)
+    print(flush=True)
+
+
+def paint(text: str, style: str) -> str:
+    """Return `text` in a style where standard output is a terminal that shows any."""
+    plain = "NO_COLOR" in os.environ and os.environ["NO_COLOR"] != ""
+    if plain or os.environ.get("TERM") == "dumb" or sys.stdout is None or not sys.stdout.isatty():
+        return text
+    return f"\x1b[{_STYLES[style]}m{text}\x1b[0m"
+
+
+def can_show(text: str) -> bool:
+    """Whether standard output can show `text` as it is."""
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def print_table(rows: Sequence[Sequence[str]], numbers_from: int) -> None:
@@ -52,7 +78,7 @@ def print_table(rows: Sequence[Sequence[str]], numbers_from: int) -> None:
             cell.rjust(width) if column >= numbers_from else cell.ljust(width)
             for column, (cell, width) in enumerate(zip(row, widths, strict=True))
         ]
-        print("  ".join(cells))
+        print("  ".join(cells).rstrip())
 
 
 def size(count: float) -> str:

@@ -1,4 +1,4 @@
-"""What is wrong with a specification, and where: file, tensor and key."""
+"""What is wrong with a specification, and where: file, rule or tensor, and key."""
 
 from __future__ import annotations
 
@@ -13,19 +13,31 @@ _MESSAGE_LENGTH = 400
 
 
 class SpecError(ValueError):
-    """The specification is wrong; the message names the file, the tensor and the key."""
+    """The specification is wrong; the message names the file, the rule or tensor and the key."""
 
 
 class Place:
     """Where in a specification the reader is; its methods raise in the name of that place."""
 
-    def __init__(self, path: str, tensor: str | None = None) -> None:
-        self._where = f"{path}:" if tensor is None else f"{path}: tensor {tensor}:"
+    def __init__(self, path: str, tensor: str | None = None, *, part: str | None = None) -> None:
+        if tensor is not None:
+            part = f"tensor {tensor}" if part is None else f"{part}: tensor {tensor}"
+        self._where = f"{path}:" if part is None else f"{path}: {part}:"
+
+    def of(self, tensor: str) -> Place:
+        """Return the place that a tensor has in this one."""
+        place = Place("")
+        place._where = f"{self._where} tensor `{tensor}`:"
+        return place
 
     def fail(self, key: str, rule: str, *received: object) -> NoReturn:
         """Say that `key` breaks `rule`, and what was there."""
         shown = f". Received: {show(received[0])}" if received else ""
         raise SpecError(f"{self._where} `{key}` {rule}{shown}")
+
+    def repeat(self, error: ValueError) -> NoReturn:
+        """Pass on an error that says itself which key breaks which rule."""
+        raise SpecError(f"{self._where} {one_line(error)}") from error
 
     def require_keys(self, table: dict[str, Any], known: tuple[str, ...], prefix: str = "") -> None:
         """Refuse a key of `table` that is not one of `known`."""

@@ -18,7 +18,7 @@ from seedbed._seeds import SEED_END
 from seedbed._spec.error import Place, shortened
 
 # The serialized form of `initializers.serialize`.
-_KEYS: Final = ("class_name", "config", "module", "registered_name")
+STORED_KEYS: Final = ("class_name", "config", "module", "registered_name")
 MAX_SEED: Final = SEED_END - 1
 
 # Every name that stands for an initializer, older names of Keras aside.
@@ -55,7 +55,7 @@ def initializer_of(value: object, place: Place) -> tuple[Any, dict[str, Any] | N
         place.fail("init", "must be a string or a table", value)
     config: Any = {}
     if isinstance(value, dict):
-        place.require_keys(value, _KEYS, "init.")
+        place.require_keys(value, STORED_KEYS, "init.")
         _require_no_times(value, place)
         if "class_name" not in value:
             place.fail("init.class_name", "is missing")
@@ -64,7 +64,7 @@ def initializer_of(value: object, place: Place) -> tuple[Any, dict[str, Any] | N
         config = value.get("config", {})
         if not isinstance(config, dict):
             place.fail("init.config", "must be a table", config)
-        if "seed" in config:
+        if config.get("seed") is not None:
             seed_of(config["seed"], "init.config.seed", place)
         value = {**value, "config": config}
     try:
@@ -82,7 +82,22 @@ def initializer_of(value: object, place: Place) -> tuple[Any, dict[str, Any] | N
         )
     if not isinstance(template, initializers.Initializer):
         place.fail("init", f"must name an initializer; {_HELP}", value)
-    return template, made if "seed" in made and "seed" not in config else None
+    return template, made if "seed" in made and config.get("seed") is None else None
+
+
+def keyed_config(initializer: Any, place: Place) -> dict[str, Any] | None:
+    """Return the configuration of an initializer to which each tensor adds its own seed.
+
+    That is None where the initializer has a seed already, or can have none.
+
+    Raises:
+        SpecError: Its seed is a generator, whose numbers would depend on the order of tensors.
+    """
+    config: dict[str, Any] = initializer.get_config()
+    seed = config.get("seed")
+    if seed is not None and not isinstance(seed, int):
+        place.fail("init", "must have an integer for its seed, or none", seed)
+    return config if "seed" in config and seed is None else None
 
 
 def seed_of(value: object, key: str, place: Place) -> int:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,15 +13,14 @@ import numpy as np
 from seedbed import _core
 from seedbed._checkpoint.format import HeaderError, Layout, lay_out
 from seedbed._draw import Draw
+from seedbed._law import Law
 from seedbed._spec.error import Place, shortened
 from seedbed._streams import use_stream
-from seedbed._streams.rules import Rules
-from seedbed.random import fold_in
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the tensors that one or more `[[tensor]]` tables describe have in common."""
+    """What tensors have in common that are made alike."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
@@ -28,12 +29,19 @@ class Entry:
     template: Any
     # What it prepares, which is every tensor where the seed is its own.
     draw: Draw
-    # The configuration to which each tensor adds a seed by its name, None where it adds none.
-    config: dict[str, Any] | None
-    # The rules of the stream, which say what such a seed may be.
-    rules: Rules
+    # `keyed(seed, name)` is the initializer with the seed of the tensor of that name, None where
+    # the seed is its own.
+    keyed: Callable[[int, str], Any] | None
     # Whether a block costs as much as the whole.
     whole: bool
+    # (fan_in, fan_out).
+    fans: tuple[int, int]
+    # What values are expected.
+    law: Law
+    # The number of the rule that it is by, from 1.
+    rule: int | None = None
+    # The factor of the learning rate that goes with it.
+    lr: float = 1.0
 
 
 @dataclass(slots=True)
@@ -69,18 +77,34 @@ class TensorSpec:
         """The initializer's class, for people."""
         return type(self.entry.template).__name__
 
+    @property
+    def rule(self) -> int | None:
+        """The number of the rule that the tensor is made by, from 1, None without one."""
+        return self.entry.rule
+
+    @property
+    def fans(self) -> tuple[int, int]:
+        """(fan_in, fan_out) of the tensor, by the axes that its rule gives it."""
+        return self.entry.fans
+
+    @property
+    def lr(self) -> float:
+        """The factor of the learning rate that goes with the initial values."""
+        return self.entry.lr
+
+    def law(self) -> Law:
+        """What the tensor's values are expected to be."""
+        return self.entry.law
+
     def initializer(self) -> Any:
         """Return the initializer that makes this tensor's values."""
-        entry = self.entry
-        if entry.config is None:
-            return entry.template
-        seed = entry.rules.folded(fold_in(self.specification.seed, self.name))
-        return type(entry.template).from_config({**entry.config, "seed": seed})
+        keyed = self.entry.keyed
+        return self.entry.template if keyed is None else keyed(self.specification.seed, self.name)
 
     def prepare(self) -> Draw:
         """Return what makes this tensor's values, whole or in blocks."""
         entry = self.entry
-        if entry.config is None:
+        if entry.keyed is None:
             return entry.draw
         with use_stream(self.specification.stream):
             draw: Draw = self.initializer().prepare(entry.shape, entry.dtype)
@@ -97,6 +121,12 @@ class Specification:
     # SHA-256 of the specification's bytes, hexadecimal.
     digest: str
     tensors: list[TensorSpec]
+    # The names that are left out because they share another tensor, and the name of that tensor.
+    tied: dict[str, str] = field(default_factory=dict)
+    # The path of the model's config.json, where the names and shapes came from one.
+    model: str | None = None
+    # The rules, as JSON, where there are any and they are not too long.
+    plan: str | None = None
 
     @property
     def elements(self) -> int:
@@ -119,7 +149,7 @@ class Specification:
 
     def metadata(self) -> dict[str, str]:
         """What the checkpoint says of its own making; safetensors allows strings only."""
-        return {
+        made = {
             # What the tensors are for: transformers and others load no file that does not say so.
             "format": "pt",
             "seed": str(self.seed),
@@ -127,3 +157,8 @@ class Specification:
             "seedbed_version": _core.__version__,
             "specification_digest": self.digest,
         }
+        if self.plan is not None:
+            made["plan"] = self.plan
+        if self.tied:
+            made["tied"] = json.dumps(self.tied, sort_keys=True)
+        return made

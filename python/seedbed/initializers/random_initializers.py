@@ -5,10 +5,12 @@ from a named stream; what each stream promises is in `docs/streams.md`, and what
 rules to say.
 """
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterable
+from numbers import Real
 from types import FunctionType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
 from seedbed import _core
 from seedbed._draw import Draw, dtype_of
@@ -18,6 +20,9 @@ from seedbed._streams.rules import Rules
 from seedbed.initializers import _serial
 from seedbed.initializers._inside_keras import warn_if_called_by_keras
 from seedbed.initializers.initializer import Initializer
+
+# Where Keras cuts truncated normals, in standard deviations.
+DEFAULT_CUT: Final = 2.0
 
 
 class RandomInitializer(Initializer):
@@ -137,13 +142,19 @@ class RandomNormal(RandomInitializer):
 
 
 class TruncatedNormal(RandomInitializer):
-    """Draws from a normal distribution, redrawing what is beyond two standard deviations.
+    """Draws from a normal distribution, redrawing what is too far from the mean.
 
     Args:
         mean: Mean.
         stddev: Standard deviation before the truncation.
         seed: An integer, a `SeedGenerator`, or None; see `HeNormal`.
         stream: The name of a stream, None for the default.
+        cut: How far from the mean is too far, in standard deviations. It is part of the config
+            only where it is not 2, the only one that Keras knows.
+
+    Raises:
+        TypeError: A parameter that is no number.
+        ValueError: A `cut` that is not positive and finite.
     """
 
     def __init__(
@@ -153,18 +164,26 @@ class TruncatedNormal(RandomInitializer):
         seed: Any = None,
         *,
         stream: str | None = None,
+        cut: Any = 2.0,
     ) -> None:
         rules_of(stream).check_parameter("mean", mean)
         rules_of(stream).check_parameter("stddev", stddev)
+        if not isinstance(cut, Real) or isinstance(cut, bool):
+            raise TypeError(f"`cut` must be a number. Received: cut={_serial.shown(cut)}")
+        if not 0 < float(cut) < math.inf:
+            raise ValueError(f"`cut` must be positive and finite. Received: cut={cut}")
         self.mean = mean
         self.stddev = stddev
+        self.cut = float(cut)
         super().__init__(seed=seed, stream=stream)
 
     def _prepare(self, rules: Rules, shape: Any, dtype: Any) -> Draw:
-        return rules.truncated_normal(shape, dtype, self.seed, self.mean, self.stddev)
+        bounds = () if self.cut == DEFAULT_CUT else (-self.cut, self.cut)
+        return rules.truncated_normal(shape, dtype, self.seed, self.mean, self.stddev, *bounds)
 
     def _own_config(self) -> dict[str, Any]:
-        return {"mean": self.mean, "stddev": self.stddev}
+        config = {"mean": self.mean, "stddev": self.stddev}
+        return config if self.cut == DEFAULT_CUT else {**config, "cut": self.cut}
 
 
 class RandomUniform(RandomInitializer):

@@ -168,8 +168,13 @@ def get(identifier: Any) -> Any:
     return found() if inspect.isclass(found) else found
 
 
+def builtin(name: Any) -> type[Initializer] | None:
+    """The class of this package that is called `name`, in any spelling, None if there is none."""
+    return _BY_NAME.get(name) if isinstance(name, str) else None
+
+
 def _builtin(name: Any, identifier: Any) -> type[Initializer]:
-    found = _BY_NAME.get(name) if isinstance(name, str) else None
+    found = builtin(name)
     if found is None:
         raise _not_understood(identifier)
     return found

@@ -23,29 +23,14 @@ import numpy as np
 
 from seedbed import initializers
 from seedbed._core import TRUNCATED_STDDEV
+from seedbed._law import normal_within, truncated_kurtosis, uniform_stddev
+from seedbed.initializers.random_initializers import DEFAULT_CUT
 from seedbed.keras._origin import DETERMINISTIC, is_kerass_own
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-# Bounds of the truncated normal law, in standard deviations of the normal one.
-_TRUNCATION: Final = 2.0
-
-
-def _normal_density(x: float) -> float:
-    return math.exp(-x * x / 2) / math.sqrt(2 * math.pi)
-
-
-def _normal_within(x: float) -> float:
-    """How much of a standard normal law is within `x` of 0."""
-    return math.erf(x / math.sqrt(2))
-
-
-_INSIDE: Final = _normal_within(_TRUNCATION)
-# E x^4 = 3 E x^2 - 2 b^3 phi(b) / P(|x| < b), by integrating by parts; over the variance squared.
-_TRUNCATED_KURTOSIS: Final = (
-    3 * TRUNCATED_STDDEV**2 - 2 * _TRUNCATION**3 * _normal_density(_TRUNCATION) / _INSIDE
-) / TRUNCATED_STDDEV**4
+_INSIDE: Final = normal_within(DEFAULT_CUT)
 # Keras on torch takes the first of four candidates that is within the bounds, and an outer one
 # where all four are out.
 _OUTSIDE: Final = (1 - _INSIDE) ** 4
@@ -226,21 +211,21 @@ def _known(law: Law) -> Law | None:
 
 
 def _normal(mean: float, stddev: float, shape: tuple[int, ...]) -> Law | None:
-    return _known(Law(mean, abs(stddev), beyond=1 - _normal_within(2.0), shape=shape))
+    return _known(Law(mean, abs(stddev), beyond=1 - normal_within(2.0), shape=shape))
 
 
 def _truncated(mean: float, stddev: float, shape: tuple[int, ...]) -> Law | None:
     """By the deviation after truncation."""
     stddev = abs(stddev)
-    reach = _TRUNCATION * stddev / TRUNCATED_STDDEV
-    beyond = 1 - _normal_within(2 * TRUNCATED_STDDEV) / _INSIDE
+    reach = DEFAULT_CUT * stddev / TRUNCATED_STDDEV
+    beyond = 1 - normal_within(2 * TRUNCATED_STDDEV) / _INSIDE
     bounds = (mean - reach, mean + reach)
-    return _known(Law(mean, stddev, _TRUNCATED_KURTOSIS, bounds, beyond, shape=shape))
+    return _known(Law(mean, stddev, truncated_kurtosis(DEFAULT_CUT), bounds, beyond, shape=shape))
 
 
 def _uniform(low: float, high: float, shape: tuple[int, ...]) -> Law | None:
     low, high = min(low, high), max(low, high)
-    stddev = (high - low) / math.sqrt(12)
+    stddev = uniform_stddev(low, high)
     return _known(Law((low + high) / 2, stddev, 1.8, (low, high), 0.0, shape=shape))
 
 

@@ -1,0 +1,125 @@
+"""JSON objects taken apart member by member.
+
+What: `Members` goes through the members of an object in a text, `value_at` decodes one value.
+Method: the strings and values are Python's decoder's; only the object itself is read here, so that
+no list of millions of members, nor one value without end, is ever built.
+Consumes: memory by what the caller keeps, and `limit` characters of text for each value.
+Promises: a `JsonError` for everything that is not JSON, however deep or long, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator
+from json import decoder
+from typing import Any, Final, NoReturn
+
+# The most characters of one value. Names of maximal length aside, an entry of a header has
+# hundreds, and metadata some millions at most.
+MAX_VALUE_CHARACTERS: Final = 16 << 20
+
+_SPACE = re.compile(r"[ \t\n\r]*")
+
+
+class JsonError(ValueError):
+    """The text is not the JSON that was expected; the message has no subject."""
+
+
+class Pairs(dict[str, Any]):
+    """A JSON object that knows which keys came twice."""
+
+    twice: frozenset[str] = frozenset()
+
+
+def _pairs(members: list[tuple[str, Any]]) -> Pairs:
+    made = Pairs(members)
+    if len(made) != len(members):
+        counts = Counter(key for key, _ in members)
+        made.twice = frozenset(key for key, count in counts.items() if count > 1)
+    return made
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise JsonError(f"is not JSON: {name}")
+
+
+# Python's own, which knows escapes and refuses control characters.
+_scan_string: Callable[[str, int, bool], tuple[str, int]] = decoder.scanstring  # type: ignore[attr-defined]
+_DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_no_constant)
+
+
+def value_at(text: str, start: int, limit: int = MAX_VALUE_CHARACTERS) -> tuple[Any, int]:
+    """Return the value that begins at `start` and where it ends, at most `limit` characters on.
+
+    Raises:
+        JsonError: There is none.
+    """
+    # A slice, so that what is decoded is bounded before it is.
+    piece = text[start : start + limit]
+    try:
+        value, length = _DECODER.raw_decode(piece)
+    except RecursionError:
+        raise JsonError("is nested too deeply") from None
+    except JsonError:
+        raise
+    except ValueError as error:
+        if len(piece) == limit:
+            raise JsonError(f"has a value longer than {limit} characters") from None
+        raise JsonError(f"is not JSON: {error}") from None
+    return value, start + length
+
+
+class Members:
+    """The members of the object that begins at `start`: yields each key and where its value begins.
+
+    After each, `continue_at` is told where the value ended.
+    """
+
+    def __init__(self, text: str, start: int = 0) -> None:
+        self._text = text
+        self._position = self._skip(start)
+        # Where the object ends, once it did.
+        self.end = -1
+
+    def continue_at(self, position: int) -> None:
+        self._position = position
+
+    def __iter__(self) -> Iterator[tuple[str, int]]:
+        text = self._text
+        self._expect("{")
+        if text[self._position : self._position + 1] == "}":
+            self.end = self._position + 1
+            return
+        while True:
+            self._expect('"', skip=False)
+            try:
+                key, self._position = _scan_string(text, self._position, True)
+            except ValueError as error:
+                raise JsonError(f"is not JSON: {error}") from None
+            self._position = self._skip(self._position)
+            self._expect(":")
+            yield key, self._position
+            self._position = self._skip(self._position)
+            found = text[self._position : self._position + 1]
+            if found == "}":
+                self.end = self._position + 1
+                return
+            self._expect(",")
+
+    def require_end(self) -> None:
+        """Refuse what follows the object, space aside."""
+        if self._skip(self.end) != len(self._text):
+            raise JsonError("is not JSON: something follows the object")
+
+    def _skip(self, position: int) -> int:
+        match = _SPACE.match(self._text, position)
+        return position if match is None else match.end()
+
+    def _expect(self, character: str, *, skip: bool = True) -> None:
+        if self._text[self._position : self._position + 1] != character:
+            raise JsonError(f"is not JSON: no {character} at character {self._position}")
+        self._position += 1
+        if skip:
+            self._position = self._skip(self._position)

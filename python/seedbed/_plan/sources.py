@@ -1,0 +1,178 @@
+"""Names and shapes that a plan takes from elsewhere: `model = ...`.
+
+What: `tensors_of` reads them from a safetensors file, an index, a directory of them, or the
+config.json of a model, in this order where a directory has several.
+Method: of checkpoints the headers are read. A config.json is handed to transformers, which builds
+the model on the device "meta", where it has no values.
+Promises: no value is read and no weight is allocated; names are those of the files that
+transformers would write, or a `SpecError` says that they are not known.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from seedbed._dtypes import standardize
+from seedbed._plan.document import Document
+from seedbed._plan.names import Named
+from seedbed._spec.error import Place, SpecError, one_line
+
+CONFIG_NAME: Final = "config.json"
+_MAX_CONFIG_BYTES: Final = 16 << 20
+
+
+@dataclass(slots=True)
+class Source:
+    """A model's tensors.
+
+    Attributes:
+        tensors: The shape and dtype of each by its name, in the model's order.
+        tied: Names that share another tensor, and the names of those.
+        config: The path of the model's config.json, None where there is none.
+        dtype: The dtype of the plan, None for the tensors' own.
+    """
+
+    tensors: dict[str, tuple[tuple[int, ...], np.dtype[Any] | None]]
+    tied: dict[str, str] = field(default_factory=dict)
+    config: str | None = None
+    dtype: np.dtype[Any] | None = None
+
+    @property
+    def lines(self) -> Iterator[Named]:
+        """The tensors, for `resolve`."""
+        for name, (shape, dtype) in self.tensors.items():
+            # A plan's dtype is for numbers that are drawn, not for positions and counters.
+            is_float = dtype is None or dtype.kind == "f" or "float" in dtype.name
+            own = None if is_float and self.dtype is not None else dtype
+            yield Named(name, shape, own)
+
+
+def tensors_of(document: Document) -> Source:
+    """Return the tensors of the model that a plan names.
+
+    Raises:
+        SpecError: They cannot be known.
+    """
+    assert document.model is not None
+    path = os.path.join(os.path.dirname(document.path), document.model)
+    place = document.place
+    if os.path.basename(path).endswith(".json") and not path.endswith(".index.json"):
+        source = _of_config(path, place)
+    else:
+        source = _of_checkpoint(path, place)
+    source.dtype = document.dtype
+    return source
+
+
+def _of_checkpoint(path: str, place: Place) -> Source:
+    from seedbed._checkpoint.reader import ReadError, open_checkpoint
+
+    folder = path if os.path.isdir(path) else os.path.dirname(path)
+    config: str | None = os.path.join(folder, CONFIG_NAME)
+    if config is None or not os.path.isfile(config):
+        config = None
+    if config is not None and os.path.isdir(path) and not _has_checkpoint(path):
+        return _of_config(config, place)
+    try:
+        checkpoint = open_checkpoint(path)
+    except ReadError as error:
+        place.fail("model", f"cannot be used: {one_line(error)}")
+    found: dict[str, tuple[tuple[int, ...], np.dtype[Any] | None]] = {}
+    for tensor in sorted(checkpoint.tensors, key=lambda tensor: natural(tensor.name)):
+        if tensor.dtype is None:
+            place.fail("model", f"has a tensor of dtype {tensor.code}", tensor.name)
+        found[tensor.name] = (tensor.shape, tensor.dtype)
+    tied = {name: other for name, other in checkpoint.tied.items() if other in found}
+    for name, other in tied.items():
+        found.setdefault(name, found[other])
+    return Source(found, tied, config)
+
+
+def _has_checkpoint(folder: str) -> bool:
+    return any(name.endswith((".safetensors", ".index.json")) for name in os.listdir(folder))
+
+
+def natural(name: str) -> list[tuple[int, int, str]]:
+    """A key that sorts "h.2" before "h.10"."""
+    parts = []
+    for part in name.replace("/", ".").split("."):
+        is_number = part.isascii() and part.isdigit()
+        parts.append((0, int(part[:300]), "") if is_number else (1, 0, part))
+    return parts
+
+
+def _of_config(path: str, place: Place) -> Source:
+    try:
+        with open(path, "rb") as file:
+            config = json.loads(file.read(_MAX_CONFIG_BYTES + 1))
+    except (OSError, ValueError, RecursionError) as error:
+        place.fail("model", f"cannot be used: {path}: {one_line(error)}")
+    if not isinstance(config, dict) or "model_type" not in config:
+        place.fail("model", f"must be the config.json of a model; {path} has no `model_type`")
+    try:
+        import torch
+        import transformers
+    except ImportError as error:
+        place.fail(
+            "model",
+            f"needs transformers and torch to read {path}: {error}. A published model's "
+            "safetensors file or index serves as well and needs neither",
+        )
+    try:
+        source = _by_transformers(transformers, torch, os.path.dirname(path) or os.curdir, config)
+    except SpecError:
+        raise
+    except Exception as error:
+        # transformers raises what it likes.
+        place.fail("model", f"cannot be used: {path}: {one_line(error)}")
+    if not isinstance(source, Source):
+        place.fail(
+            "model",
+            f"is of the type {source}, whose tensors transformers stores under other names than "
+            "it has in memory; give the index or a file of a published checkpoint",
+        )
+    source.config = path
+    return source
+
+
+def _by_transformers(
+    transformers: Any, torch: Any, folder: str, table: dict[str, Any]
+) -> Source | str:
+    """The tensors of a model that transformers knows, or the type of one whose files differ."""
+    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+    named = [getattr(transformers, str(name), None) for name in table.get("architectures") or ()]
+    kind = next((one for one in named if one is not None), transformers.AutoModel)
+    build = getattr(kind, "_from_config", None) or kind.from_config
+    # Read before the model sets it to its own.
+    dtype = getattr(config, "dtype", None)
+    with torch.device("meta"):
+        model = build(config)
+    if _is_converted(config.model_type, type(model).__name__):
+        return str(config.model_type)
+    found: dict[str, tuple[tuple[int, ...], np.dtype[Any] | None]] = {}
+    tied: dict[str, str] = {}
+    first: dict[int, str] = {}
+    for name, tensor in model.state_dict(keep_vars=True).items():
+        own = str(tensor.dtype).removeprefix("torch.")
+        if tensor.is_floating_point() and dtype is not None:
+            own = str(dtype).removeprefix("torch.")
+        found[name] = (tuple(tensor.shape), standardize(own))
+        if first.setdefault(id(tensor), name) != name:
+            tied[name] = first[id(tensor)]
+    return Source(found, tied)
+
+
+def _is_converted(model_type: str, class_name: str) -> bool:
+    """Whether transformers renames or reshapes the tensors of a model when it stores them."""
+    try:
+        from transformers.conversion_mapping import get_checkpoint_conversion_mapping
+    except ImportError:
+        # Before version 5 nothing was converted.
+        return False
+    return any(get_checkpoint_conversion_mapping(key) for key in (model_type, class_name))

@@ -1,0 +1,112 @@
+"""Plans and transformers: names and shapes of its models, and what it draws."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+from seedbed import Plan
+
+ROOT = Path(__file__).parents[2]
+WIDTH = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4}
+LLAMA = transformers.LlamaConfig(
+    num_hidden_layers=2, num_key_value_heads=2, vocab_size=100, architectures=["LlamaForCausalLM"],
+    **WIDTH,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("tied", [False, True])
+@pytest.mark.parametrize("dtype", [None, "bfloat16"])
+def test_a_configuration_gives_the_tensors_of_its_files(
+    tmp_path: Path, tied: bool, dtype: str | None
+) -> None:
+    config = transformers.LlamaConfig(**{**LLAMA.to_dict(), "tie_word_embeddings": tied})
+    config.dtype = dtype
+    # The model sets the configuration's dtype to its own.
+    config.save_pretrained(tmp_path / "config")
+    model = transformers.LlamaForCausalLM(config)
+    model.save_pretrained(tmp_path / "saved")
+    stored = Plan([("**", {"normal": 1})], model=tmp_path / "saved" / "model.safetensors", seed=1)
+    for path in (tmp_path / "config", tmp_path / "config" / "config.json"):
+        made = Plan(preset="llama", model=path, seed=1).resolve()
+        expected = {t.name: t.shape for t in stored.resolve().tensors}
+        assert {t.name: t.shape for t in made.tensors} == expected
+        assert made.tied == ({"lm_head.weight": "model.embed_tokens.weight"} if tied else {})
+        assert {t.dtype.name for t in made.tensors} == {dtype or "float32"}
+        assert made.model == str(tmp_path / "config" / "config.json")
+
+
+def test_models_whose_files_have_other_names_are_refused(tmp_path: Path) -> None:
+    config = transformers.MixtralConfig(
+        num_hidden_layers=1, num_local_experts=2, num_key_value_heads=2, vocab_size=50, **WIDTH
+    )
+    config.save_pretrained(tmp_path)
+    plan = Plan(preset="mixtral", model=tmp_path / "config.json", seed=1)
+    with pytest.raises(ValueError, match=r"is of the type mixtral, whose tensors .* other names"):
+        plan.resolve()
+    # A file of such a model serves.
+    transformers.MixtralForCausalLM(config).save_pretrained(tmp_path)
+    names = [t.name for t in plan.from_toml(
+        f"seed = 1\npreset = 'mixtral'\nmodel = '{tmp_path}/model.safetensors'"
+    ).resolve().tensors]  # fmt: skip
+    assert "model.layers.0.block_sparse_moe.experts.1.w2.weight" in names
+
+
+def test_a_configuration_that_transformers_does_not_know(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "nothing-of-the-kind"}')
+    with pytest.raises(ValueError, match=r"`model` cannot be used: .*nothing-of-the-kind"):
+        Plan(preset="llama", model=tmp_path, seed=1).resolve()
+
+
+@pytest.mark.parametrize(
+    ("example", "config", "prefix"),
+    [
+        ("gpt2-xl", lambda: transformers.GPT2Config(n_layer=48, n_embd=1600, n_head=25), "trans"),
+        (
+            "llama-1b",
+            lambda: transformers.LlamaConfig(
+                num_hidden_layers=16,
+                hidden_size=2048,
+                intermediate_size=8192,
+                num_attention_heads=32,
+                num_key_value_heads=8,
+                vocab_size=128256,
+                tie_word_embeddings=True,
+            ),
+            "",
+        ),
+    ],
+)
+def test_examples_have_the_names_and_shapes_of_transformers(
+    example: str, config: Any, prefix: str
+) -> None:
+    with torch.device("meta"):
+        model = transformers.AutoModelForCausalLM.from_config(config())
+    made = Plan.from_toml(ROOT / "examples" / f"{example}.toml").resolve()
+    own = {tensor.name: tensor.shape for tensor in made.tensors}
+    theirs = {
+        name.removeprefix("transformer.") if prefix else name: tuple(parameter.shape)
+        for name, parameter in model.named_parameters()
+    }
+    assert own == theirs
+
+
+def test_presets_draw_as_transformers_does() -> None:
+    torch.manual_seed(0)
+    model = transformers.LlamaForCausalLM(LLAMA)
+    parameters = dict(model.named_parameters())
+    made = Plan(preset="llama", seed=0).resolve(parameters)
+    for tensor in made.tensors:
+        values = parameters[tensor.name].detach().double()
+        law = tensor.law()
+        if law.kind == "constant":
+            assert (values == law.mean).all()
+        else:
+            # Six standard errors.
+            deviation = values.square().mean().sqrt().item()
+            assert abs(deviation / (law.std or 0) - 1) < 6 / math.sqrt(2 * values.numel())
