@@ -22,7 +22,7 @@ import numpy as np
 from seedbed import _core
 from seedbed._draw import Computed, Draw
 from seedbed._dtypes import floatx, standardize
-from seedbed._streams.keras_rules import Key, KerasRules, deviation_of_fans
+from seedbed._streams.keras_rules import KerasRules, Key, deviation_of_fans
 from seedbed._streams.rules import check_rank
 
 if TYPE_CHECKING:
