@@ -14,8 +14,8 @@ RUST = Path(__file__).parents[2] / "src"
 # Where a stream's name may be spelled: its rules, the table, and what names backends for a reason
 # that is not the stream.
 OWN_FILES = {"_streams/__init__.py", "_core.pyi"}
-# Where NumPy is named that is not the stream.
-NUMPY_FILES = {"_config.py", "_selfcheck.py", "keras/_backends/numpy.py"}
+# Where libraries are named whose names streams have, too.
+LIBRARY_FILES = {"_config.py": {"numpy"}}
 
 
 def modules() -> dict[str, Path]:
@@ -78,9 +78,9 @@ def test_streams_are_spelled_in_their_own_files() -> None:
         if inside in OWN_FILES or inside.removeprefix("_streams/").removesuffix(".py") in names:
             continue
         spelled = code_strings(ast.parse(path.read_text())) & names
-        # NumPy is also a package, whose version is shown, and a backend of Keras.
-        allowed = {"numpy"} if inside in NUMPY_FILES else set()
-        assert spelled <= allowed, inside
+        # Streams that repeat a backend of Keras have its name.
+        backend = {path.stem} if inside == f"keras/_backends/{path.name}" else set()
+        assert spelled <= LIBRARY_FILES.get(inside, set()) | backend, inside
 
 
 def test_streams_are_spelled_in_their_own_files_of_the_core() -> None:

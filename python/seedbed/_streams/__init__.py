@@ -13,11 +13,13 @@ from typing import Final
 
 from seedbed._streams.numpy import NumpyRules
 from seedbed._streams.rules import Rules
+from seedbed._streams.tensorflow import TensorflowRules
 
 # The default first, as in the core.
 _TABLE: Final[tuple[Rules, ...]] = (
     Rules("philox"),
     NumpyRules("numpy"),
+    TensorflowRules("tensorflow"),
 )
 
 _BY_NAME: Final = {rules.name: rules for rules in _TABLE}

@@ -15,27 +15,20 @@ from __future__ import annotations
 
 import math
 import operator
-import sys
-from typing import TYPE_CHECKING, Any, Final, TypeAlias
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
 from seedbed import _core
 from seedbed._draw import Computed, Draw
 from seedbed._dtypes import floatx, standardize
-from seedbed._seeds import in_range, resolve_seed
-from seedbed._streams.rules import Rules, check_rank
+from seedbed._streams.keras_rules import KerasRules, Key, deviation_of_fans
+from seedbed._streams.rules import check_rank
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import numpy.typing as npt
-
-# Keras' states have words of 32 bits.
-_SEED_END: Final = 1 << 32
-
-# A key to try arguments with, so that no generator is advanced for those that are refused.
-_TRIAL: Final = (0, 0)
 
 # Redrawn values in a row after which a truncated normal is taken to have none to keep. Where the
 # bounds are two standard deviations 5 % are redrawn; only bounds that were rounded keep fewer.
@@ -50,47 +43,9 @@ _DRAWN_BY_CORE: Final = frozenset(
 _PYTHON_NUMBERS: Final = (int, float)
 _NUMBERS: Final = (int, float, np.integer, np.floating, np.bool)
 
-_Key: TypeAlias = tuple[int, int]
 
-
-class NumpyRules(Rules):
+class NumpyRules(KerasRules):
     """What Keras takes, and refuses, on its NumPy backend."""
-
-    def initial_seed(self, seed: Any) -> Any:
-        return seed  # Scalars of NumPy are refused, but by the call, as in Keras.
-
-    def check_parameter(self, argument: str, value: Any) -> None:
-        pass  # NumPy refuses what is no number, with types of its own, when it draws.
-
-    def generator_seed(self, seed: Any) -> int:
-        if not isinstance(seed, int):
-            raise ValueError(f"Argument `seed` must be an integer. Received: seed={seed}")
-        if not 0 <= seed < _SEED_END:
-            raise OverflowError(
-                "`seed` must be in 0 .. 2**32-1 where this stream is the default. "
-                f"Received: seed={seed}"
-            )
-        return in_range(seed)
-
-    def folded(self, seed: int) -> int:
-        return seed % _SEED_END
-
-    def key(self, seed: Any) -> _Key:
-        """As `keras.src.random.seed_generator.draw_seed`: the seed and the number of the call."""
-        if isinstance(seed, int):
-            if 0 <= seed < _SEED_END:
-                return int(seed), 0
-            raise OverflowError(
-                f"`seed` must be in 0 .. 2**32-1 on this stream. Received: seed={seed}"
-            )
-        if isinstance(seed, np.integer):
-            raise ValueError(
-                "Argument `seed` must be either an integer or an instance of `SeedGenerator`. "
-                f"Received: seed={seed} (of type {type(seed)})"
-            )
-        if seed is None:
-            seed = _KerasGlobalGenerator.find()
-        return resolve_seed(seed)
 
     def uniform(
         self, shape: Any, dtype: Any, seed: Any, low: Any, high: Any, *, floating: bool = False
@@ -101,7 +56,7 @@ class NumpyRules(Rules):
         if floating:
             _check_floating(dtype)
 
-        def core(dtype: Any, key: _Key) -> Draw:
+        def core(dtype: Any, key: Key) -> Draw:
             return self._core.uniform(shape, dtype, key, low, high)
 
         def by_numpy(rng: np.random.Generator) -> Any:
@@ -113,7 +68,7 @@ class NumpyRules(Rules):
     def normal(self, shape: Any, dtype: Any, seed: Any, mean: Any, stddev: Any) -> Draw:
         """As `keras.random.normal`."""
 
-        def core(dtype: Any, key: _Key) -> Draw:
+        def core(dtype: Any, key: Key) -> Draw:
             return self._core.normal(shape, dtype, key, mean, stddev)
 
         def by_numpy(rng: np.random.Generator) -> Any:
@@ -135,14 +90,14 @@ class NumpyRules(Rules):
         """As `keras.random.truncated_normal`, which cuts at 2 standard deviations; other cuts are
         drawn as it would draw them."""
 
-        def core(dtype: Any, key: _Key) -> Draw:
+        def core(dtype: Any, key: Key) -> Draw:
             return self._core.truncated_normal(shape, dtype, key, mean, stddev, lower, upper)
 
         def by_numpy(rng: np.random.Generator) -> Any:
             return _redraw(rng, shape, mean, stddev)
 
         if lower != -_CUT or upper != _CUT:
-            return self._core_draw(seed, lambda key: core(standardize(dtype), key))
+            return self.core_draw(seed, lambda key: core(standardize(dtype), key))
         plain = _is_number(mean) and _is_number(stddev) and _has_bounds_of_core(mean, stddev)
         return self._draw(shape, _dtype_of(dtype), seed, plain, core, by_numpy)
 
@@ -163,18 +118,15 @@ class NumpyRules(Rules):
         plain = isinstance(scale, _PYTHON_NUMBERS) and _is_number(scale) and math.isfinite(scale)
         if plain and _is_shape(shape) and _is_drawn_by_core(dtype):
             scheme = (scale, mode, distribution, input_axes, output_axes)
-            return self._core_draw(
+            return self.core_draw(
                 seed, lambda key: self._core.variance_scaling(shape, dtype, key, *scheme)
             )
-        fan_in, fan_out = _fans(shape, input_axes, output_axes)
-        fans = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2.0}
-        variance = scale / max(1.0, fans[mode])
-        deviation = math.sqrt(3.0 * variance if distribution == "uniform" else variance)
+        deviation = deviation_of_fans(shape, scale, mode, distribution, input_axes, output_axes)
         if distribution == "uniform":
             return self.uniform(shape, dtype, seed, -deviation, deviation)
         if distribution == "untruncated_normal":
             return self.normal(shape, dtype, seed, 0.0, deviation)
-        return self.truncated_normal(shape, dtype, seed, 0.0, deviation / _core.TRUNCATED_STDDEV)
+        return self.truncated_normal(shape, dtype, seed, 0.0, deviation)
 
     def orthogonal(self, shape: Any, dtype: Any, seed: Any, gain: Any) -> Draw:
         """As `keras.initializers.Orthogonal`, but in the dtype asked for."""
@@ -190,7 +142,7 @@ class NumpyRules(Rules):
             )
         if not _is_shape(shape):
             _trial(shape, lambda rng: rng.normal(size=shape))
-        return self._core_draw(seed, lambda key: self._core.orthogonal(shape, dtype, key, gain))
+        return self.core_draw(seed, lambda key: self._core.orthogonal(shape, dtype, key, gain))
 
     def _draw(
         self,
@@ -198,16 +150,16 @@ class NumpyRules(Rules):
         dtype: Any,
         seed: Any,
         plain: bool,
-        core: Callable[[Any, _Key], Draw],
+        core: Callable[[Any, Key], Draw],
         by_numpy: Callable[[np.random.Generator], Any],
     ) -> Draw:
         """The draw of a call: the core's where its parameters are `plain`, else NumPy's."""
         plain = plain and _is_shape(shape)
         if plain and _is_drawn_by_core(dtype):
-            return self._core_draw(seed, lambda key: core(dtype, key))
+            return self.core_draw(seed, lambda key: core(dtype, key))
         dtype = _converted_to(dtype)
         if plain:
-            whole = self._core_draw(seed, lambda key: core("float64", key))
+            whole = self.core_draw(seed, lambda key: core("float64", key))
             key = (whole.seed, whole.call)
         else:
             if not _is_shape(shape):
@@ -223,31 +175,6 @@ class NumpyRules(Rules):
                 memory[...] = values.astype(dtype)[block].reshape(memory.shape)
 
         return Computed(shape, dtype, write, self.name, key)
-
-    def _core_draw(self, seed: Any, core: Callable[[_Key], Draw]) -> Draw:
-        if type(seed) is not int:
-            core(_TRIAL)
-        return core(self.key(seed))
-
-
-class _KerasGlobalGenerator:
-    """The generator that Keras draws from where no seed is given, advanced as Keras does it."""
-
-    def __init__(self, generator: Any) -> None:
-        self.state = generator.state
-        self._generator = generator
-
-    @classmethod
-    def find(cls) -> _KerasGlobalGenerator | None:
-        """Keras' generator, None where Keras is not imported or has another backend."""
-        module = sys.modules.get("keras.src.random.seed_generator")
-        if module is None or sys.modules["keras"].backend.backend() != "numpy":
-            return None
-        return cls(module.global_seed_generator())
-
-    def next(self, ordered: bool = False) -> Any:
-        """The state before it is scrambled."""
-        return self._generator.next(ordered=False)
 
 
 def _is_number(value: Any) -> bool:
@@ -379,17 +306,3 @@ def _redraw(rng: np.random.Generator, shape: Any, mean: Any, stddev: Any) -> npt
                 f"Received: mean={mean}, stddev={stddev}"
             )
     return np.concatenate([np.empty(0), *kept])[:size].reshape(shape)
-
-
-def _fans(shape: Any, input_axes: Any, output_axes: Any) -> tuple[int, int]:
-    """As `keras.src.initializers.random_initializers.compute_fans`."""
-    shape = tuple(shape)
-    if input_axes is not None and output_axes is not None:
-        fan_in = math.prod(shape[axis] for axis in input_axes)
-        fan_out = math.prod(shape[axis] for axis in output_axes)
-    elif len(shape) < 2:
-        fan_in = fan_out = shape[0] if shape else 1
-    else:
-        field = math.prod(shape[:-2])
-        fan_in, fan_out = shape[-2] * field, shape[-1] * field
-    return int(fan_in), int(fan_out)

@@ -11,7 +11,7 @@ use rand_core::block::{BlockRng, Generator};
 use rand_core::{SeedableRng, TryRng};
 
 use super::words::{WordBlocks, Words};
-use crate::simd::Simd;
+use crate::simd::{Simd, lend};
 
 /// Multipliers of the two products of a round.
 const MULTIPLIER: [u32; 2] = [0xD251_1F53, 0xCD9E_8D57];
@@ -173,35 +173,20 @@ impl<S: Simd> Blocks<S> {
             fourth: simd.splat_u64((p0 & LOW) ^ round_key[2][1]),
         }
     }
-}
 
-impl<S: Simd> WordBlocks<S> for Blocks<S> {
-    /// The first round's products of the numbers of a vector's blocks.
-    type Place = S::U64;
-
+    /// The words of the vectors of blocks whose first round's products are `products`.
     #[inline(always)]
-    fn start(&self, first: u32) -> S::U64 {
-        let simd = self.simd;
-        let numbers = simd.add_u64(simd.splat_u64(u64::from(first)), simd.block_numbers());
-        simd.mul_low_u64(numbers, self.multiplier[0])
-    }
-
-    #[inline(always)]
-    fn words<const U: usize>(&self, place: S::U64) -> ([[S::U64; 2]; U], S::U64) {
+    fn rounds<const U: usize>(&self, products: [S::U64; U]) -> [[S::U64; 2]; U] {
         let simd = self.simd;
         let [m0, m1] = self.multiplier;
-        // A vector later, numbers are larger by its blocks, and products by as many multipliers.
-        let step = simd.splat_u64(u64::from(MULTIPLIER[0]) * (S::LANES / 2) as u64);
-        let mut first = place;
-        let mut x = [[first; 4]; U];
-        for x in &mut x {
+        let mut x = [[m0; 4]; U];
+        for (x, first) in x.iter_mut().zip(products) {
             let word2 = simd.xor_u64(simd.shr_u64::<32>(first), self.second);
             let p1 = simd.mul_low_u64(word2, m1);
             let x0 = simd.xor_u64(simd.shr_u64::<32>(p1), self.third[0]);
             let x2 = simd.xor_u64(first, self.third[1]);
             let p0 = simd.mul_low_u64(x0, m0);
             let q1 = simd.mul_low_u64(x2, m1);
-            first = simd.add_u64(first, step);
             *x = [
                 simd.xor3_u64(simd.shr_u64::<32>(q1), p1, self.keys[2][0]),
                 q1,
@@ -221,7 +206,7 @@ impl<S: Simd> WordBlocks<S> for Blocks<S> {
         }
         let [k0, k1] = self.keys[ROUNDS - 1];
         let key = simd.low_halves(k0, k1);
-        let mut words = [[first; 2]; U];
+        let mut words = [[key; 2]; U];
         for (words, [x0, x1, x2, x3]) in words.iter_mut().zip(x) {
             let p0 = simd.mul_low_u64(x0, m0);
             let p1 = simd.mul_low_u64(x2, m1);
@@ -230,14 +215,153 @@ impl<S: Simd> WordBlocks<S> for Blocks<S> {
                 simd.low_halves(p1, p0),
             ];
         }
-        (words, first)
+        words
+    }
+
+    /// The words of `U` vectors of blocks from `place` on, and the place after them. From one
+    /// vector to the next products grow by `step`.
+    #[inline(always)]
+    fn walk<const U: usize>(&self, place: S::U64, step: S::U64) -> ([[S::U64; 2]; U], S::U64) {
+        let mut next = place;
+        let mut products = [next; U];
+        for product in &mut products {
+            *product = next;
+            next = self.simd.add_u64(next, step);
+        }
+        (self.rounds(products), next)
+    }
+}
+
+impl<S: Simd> WordBlocks<S> for Blocks<S> {
+    /// The first round's products of the numbers of a vector's blocks.
+    type Place = S::U64;
+
+    #[inline(always)]
+    fn start(&self, first: u32) -> S::U64 {
+        let simd = self.simd;
+        let numbers = simd.add_u64(simd.splat_u64(u64::from(first)), simd.block_numbers());
+        simd.mul_low_u64(numbers, self.multiplier[0])
+    }
+
+    #[inline(always)]
+    fn words<const U: usize>(&self, place: S::U64) -> ([[S::U64; 2]; U], S::U64) {
+        // A vector later, numbers are larger by its blocks, and products by as many multipliers.
+        let step = self.simd.splat_u64(u64::from(MULTIPLIER[0]) * (S::LANES / 2) as u64);
+        self.walk(place, step)
+    }
+}
+
+/// Every `2^spacing`-th of the words' blocks: block q is theirs of number `q << spacing`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct SpacedWords {
+    pub(crate) words: PhiloxWords,
+    /// Below 32.
+    pub(crate) spacing: u32,
+}
+
+impl Words for SpacedWords {
+    type Blocks<S: Simd> = SpacedBlocks<S>;
+
+    #[inline(always)]
+    fn lower_bits(&self) -> u32 {
+        32 - self.spacing
+    }
+
+    #[inline(always)]
+    fn blocks<S: Simd>(self, simd: S, upper: u32) -> SpacedBlocks<S> {
+        SpacedBlocks { blocks: self.words.blocks(simd, upper), spacing: self.spacing }
+    }
+}
+
+/// [`Blocks`] with a power of two between their numbers.
+#[derive(Clone, Copy)]
+pub(crate) struct SpacedBlocks<S: Simd> {
+    blocks: Blocks<S>,
+    spacing: u32,
+}
+
+impl<S: Simd> WordBlocks<S> for SpacedBlocks<S> {
+    /// As for [`Blocks`].
+    type Place = S::U64;
+
+    #[inline(always)]
+    fn start(&self, first: u32) -> S::U64 {
+        let simd = self.blocks.simd;
+        let first = simd.splat_u64(u64::from(first) << self.spacing);
+        let later = simd.mul_low_u64(simd.block_numbers(), simd.splat_u64(1 << self.spacing));
+        simd.mul_low_u64(simd.add_u64(first, later), self.blocks.multiplier[0])
+    }
+
+    #[inline(always)]
+    fn words<const U: usize>(&self, place: S::U64) -> ([[S::U64; 2]; U], S::U64) {
+        let step = u64::from(MULTIPLIER[0]) * (S::LANES / 2) as u64;
+        self.blocks.walk(place, self.blocks.simd.splat_u64(step << self.spacing))
+    }
+}
+
+/// The words' blocks that a list names: block i is theirs whose number has the upper half `upper`
+/// and the lower half `numbers[i]`. Beyond the end of the list it is block 0.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ListedWords<'a> {
+    pub(crate) words: PhiloxWords,
+    pub(crate) upper: u32,
+    pub(crate) numbers: &'a [u32],
+}
+
+impl<'a> Words for ListedWords<'a> {
+    type Blocks<S: Simd> = ListedBlocks<'a, S>;
+
+    #[inline(always)]
+    fn blocks<S: Simd>(self, simd: S, _upper: u32) -> ListedBlocks<'a, S> {
+        let mut order = [0f64; MAX_BLOCKS];
+        simd.store_f64(simd.from_bits_f64(simd.block_numbers()), lend(&mut order));
+        let order = order.map(|number| number.to_bits() as usize);
+        ListedBlocks { blocks: self.words.blocks(simd, self.upper), order, numbers: self.numbers }
+    }
+}
+
+/// The largest number of blocks that a vector has.
+const MAX_BLOCKS: usize = 8;
+
+/// [`Blocks`] whose numbers are looked up.
+#[derive(Clone, Copy)]
+pub(crate) struct ListedBlocks<'a, S: Simd> {
+    blocks: Blocks<S>,
+    /// [`Simd::block_numbers`].
+    order: [usize; MAX_BLOCKS],
+    numbers: &'a [u32],
+}
+
+impl<S: Simd> WordBlocks<S> for ListedBlocks<'_, S> {
+    /// Where in the list the next number stands.
+    type Place = usize;
+
+    #[inline(always)]
+    fn start(&self, first: u32) -> usize {
+        first as usize
+    }
+
+    #[inline(always)]
+    fn words<const U: usize>(&self, place: usize) -> ([[S::U64; 2]; U], usize) {
+        let simd = self.blocks.simd;
+        let mut next = place;
+        let mut products = [self.blocks.multiplier[0]; U];
+        for product in &mut products {
+            let mut lanes = [0u64; MAX_BLOCKS];
+            for (lane, number) in lanes[..S::LANES / 2].iter_mut().zip(self.order) {
+                *lane = self.numbers.get(next + number).map_or(0, |&number| number.into());
+            }
+            *product = simd.mul_low_u64(simd.load_u64(&lanes), self.blocks.multiplier[0]);
+            next += S::LANES / 2;
+        }
+        (self.blocks.rounds(products), next)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simd::{Isa, Kernel, lend, run_on};
+    use crate::simd::{Isa, Kernel, run_on};
 
     type Known = ([u32; 4], [u32; 2], [u32; 4]);
 
@@ -317,6 +441,49 @@ mod tests {
                     let number = [counter[0] + n as u32, counter[1], counter[2], counter[3]];
                     assert_eq!(chunk, block(key, number), "{isa:?} block {n}");
                 }
+            }
+        }
+    }
+
+    /// The words of five vectors of blocks from block `first` of `words` on.
+    struct WalkOf<W>(W, u32);
+
+    impl<W: Words> Kernel for WalkOf<W> {
+        type Output = Vec<u32>;
+        #[inline(always)]
+        fn run<S: Simd>(self, simd: S) -> Vec<u32> {
+            let blocks = self.0.blocks(simd, 7);
+            let ([a, b, c, d], next) = blocks.words(blocks.start(self.1));
+            let ([e], _) = blocks.words(next);
+            let mut all = vec![];
+            for words in [a, b, c, d, e] {
+                let [even, odd] = words.map(|words| simd.from_bits_f32(simd.u64_as_u32(words)));
+                let (low, high) = simd.interleave_f32(even, odd);
+                let mut bits = [0f32; 64];
+                simd.store_f32(low, lend(&mut bits));
+                simd.store_f32(high, lend(&mut bits[S::LANES..]));
+                all.extend(bits[..2 * S::LANES].iter().map(|x| x.to_bits()));
+            }
+            all
+        }
+    }
+
+    #[test]
+    fn spaced_and_listed_blocks_are_those_of_their_numbers() {
+        let words = PhiloxWords { key: [3, 4], counter: [5, 6] };
+        let numbers: Vec<u32> = (0..37u32).map(|i| i.wrapping_mul(0x9e37_79b9)).collect();
+        for isa in Isa::available() {
+            let spaced = SpacedWords { words, spacing: 8 };
+            let got = run_on(isa, WalkOf(spaced, (1 << 24) - 100));
+            for (n, chunk) in got.chunks(4).enumerate() {
+                let number = ((1u32 << 24) - 100 + n as u32) << 8;
+                assert_eq!(chunk, block([3, 4], [number, 7, 5, 6]), "{isa:?} {n}");
+            }
+            let listed = ListedWords { words, upper: 9, numbers: &numbers };
+            let got = run_on(isa, WalkOf(listed, 2));
+            for (n, chunk) in got.chunks(4).enumerate() {
+                let number = numbers.get(2 + n).copied().unwrap_or(0);
+                assert_eq!(chunk, block([3, 4], [number, 9, 5, 6]), "{isa:?} {n}");
             }
         }
     }

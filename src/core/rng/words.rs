@@ -5,23 +5,29 @@
 
 use crate::simd::Simd;
 
-/// 2^64 blocks of four words: an engine with its key.
+/// Blocks of four words, up to 2^64 of them: an engine with its key.
 pub(crate) trait Words: Copy + Send + Sync {
-    /// Blocks with the same upper half of their number, prepared for an instruction set.
+    /// Blocks with the same upper part of their number, prepared for an instruction set.
     type Blocks<S: Simd>: WordBlocks<S>;
 
-    /// Prepares the blocks whose numbers have the upper 32 bits `upper`.
+    /// How many lower bits of a block's number [`WordBlocks`] tell blocks apart by, at most 32.
+    #[inline(always)]
+    fn lower_bits(&self) -> u32 {
+        32
+    }
+
+    /// Prepares the blocks whose numbers have the upper bits `upper`.
     fn blocks<S: Simd>(self, simd: S, upper: u32) -> Self::Blocks<S>;
 }
 
-/// Blocks whose numbers differ in the lower 32 bits only.
+/// Blocks whose numbers differ in their [`Words::lower_bits`] only.
 ///
 /// Methods must be `#[inline(always)]`, as all that kernels call.
 pub(crate) trait WordBlocks<S: Simd>: Copy {
     /// Where a walk over the blocks is, in whatever form the engine continues from best.
     type Place: Copy;
 
-    /// The place of the block with the lower 32 bits `first`. A walk must end before those wrap.
+    /// The place of the block with the lower bits `first`. A walk must end before those wrap.
     fn start(&self, first: u32) -> Self::Place;
 
     /// The words of `U` vectors of blocks from `place` on, and the place after them.

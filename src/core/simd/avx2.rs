@@ -71,6 +71,7 @@ impl Simd for Avx2 {
         from_bits_f64(a: U64) -> F64 => _mm256_castsi256_pd(a);
         mul_add_f32(a: F32, b: F32, c: F32) -> F32 => _mm256_fmadd_ps(a, b, c);
         mul_add_f64(a: F64, b: F64, c: F64) -> F64 => _mm256_fmadd_pd(a, b, c);
+        mul_add_either_f64(a: F64, b: F64, c: F64) -> F64 => _mm256_fmadd_pd(a, b, c);
         select_lt_i32(a: U32, b: U32, x: U32, y: U32) -> U32
             => _mm256_blendv_epi8(y, x, _mm256_cmpgt_epi32(b, a));
         f32_to_f16_bits(a: F32) -> U32
@@ -102,6 +103,42 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn u32_as_u64(self, a: __m256i) -> __m256i {
         a
+    }
+
+    #[inline(always)]
+    fn widen_f32(self, a: __m256) -> [__m256d; 2] {
+        // SAFETY: as for the other intrinsics.
+        unsafe {
+            let upper = _mm256_extractf128_ps::<1>(a);
+            [_mm256_cvtps_pd(_mm256_castps256_ps128(a)), _mm256_cvtps_pd(upper)]
+        }
+    }
+    #[inline(always)]
+    fn i32_to_f64(self, a: __m256i) -> [__m256d; 2] {
+        // SAFETY: as for the other intrinsics.
+        unsafe {
+            let upper = _mm256_extracti128_si256::<1>(a);
+            [_mm256_cvtepi32_pd(_mm256_castsi256_si128(a)), _mm256_cvtepi32_pd(upper)]
+        }
+    }
+    #[inline(always)]
+    fn narrow_f64(self, [a, b]: [__m256d; 2]) -> __m256 {
+        // SAFETY: as for the other intrinsics.
+        unsafe {
+            let lower = _mm256_castps128_ps256(_mm256_cvtpd_ps(a));
+            _mm256_insertf128_ps::<1>(lower, _mm256_cvtpd_ps(b))
+        }
+    }
+    #[inline(always)]
+    fn pick_f64(self, table: &[f64; 16], numbers: __m256i) -> [__m256d; 2] {
+        // SAFETY: numbers below 16 are inside the table; the rest as for the other intrinsics.
+        unsafe {
+            let numbers = _mm256_and_si256(numbers, _mm256_set1_epi32(15));
+            let (low, high) =
+                (_mm256_castsi256_si128(numbers), _mm256_extracti128_si256::<1>(numbers));
+            let table = table.as_ptr();
+            [_mm256_i32gather_pd::<8>(table, low), _mm256_i32gather_pd::<8>(table, high)]
+        }
     }
 
     loads_and_stores! {

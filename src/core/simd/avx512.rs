@@ -97,6 +97,7 @@ impl Simd for Avx512 {
         from_bits_f64(a: U64) -> F64 => _mm512_castsi512_pd(a);
         mul_add_f32(a: F32, b: F32, c: F32) -> F32 => _mm512_fmadd_ps(a, b, c);
         mul_add_f64(a: F64, b: F64, c: F64) -> F64 => _mm512_fmadd_pd(a, b, c);
+        mul_add_either_f64(a: F64, b: F64, c: F64) -> F64 => _mm512_fmadd_pd(a, b, c);
         select_lt_i32(a: U32, b: U32, x: U32, y: U32) -> U32
             => _mm512_mask_blend_epi32(_mm512_cmplt_epi32_mask(a, b), y, x);
         f32_to_f16_bits(a: F32) -> U32
@@ -129,6 +130,42 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn u32_as_u64(self, a: __m512i) -> __m512i {
         a
+    }
+    #[inline(always)]
+    fn widen_f32(self, a: __m512) -> [__m512d; 2] {
+        // SAFETY: as for the other intrinsics.
+        unsafe {
+            let upper = _mm512_extractf32x8_ps::<1>(a);
+            [_mm512_cvtps_pd(_mm512_castps512_ps256(a)), _mm512_cvtps_pd(upper)]
+        }
+    }
+    #[inline(always)]
+    fn i32_to_f64(self, a: __m512i) -> [__m512d; 2] {
+        // SAFETY: as for the other intrinsics.
+        unsafe {
+            let upper = _mm512_extracti32x8_epi32::<1>(a);
+            [_mm512_cvtepi32_pd(_mm512_castsi512_si256(a)), _mm512_cvtepi32_pd(upper)]
+        }
+    }
+    #[inline(always)]
+    fn narrow_f64(self, [a, b]: [__m512d; 2]) -> __m512 {
+        // SAFETY: as for the other intrinsics.
+        unsafe {
+            let lower = _mm512_castps256_ps512(_mm512_cvtpd_ps(a));
+            _mm512_insertf32x8::<1>(lower, _mm512_cvtpd_ps(b))
+        }
+    }
+    #[inline(always)]
+    fn pick_f64(self, table: &[f64; 16], numbers: __m512i) -> [__m512d; 2] {
+        // SAFETY: as for the other intrinsics.
+        let [low, high] = unsafe {
+            let upper = _mm512_extracti32x8_epi32::<1>(numbers);
+            let lower = _mm512_castsi512_si256(numbers);
+            [_mm512_cvtepu32_epi64(lower), _mm512_cvtepu32_epi64(upper)]
+        };
+        let (a, b) = (self.load_f64(table), self.load_f64(&table[8..]));
+        // SAFETY: as for the other intrinsics. Only the lowest four bits of a number count.
+        unsafe { [_mm512_permutex2var_pd(a, low, b), _mm512_permutex2var_pd(a, high, b)] }
     }
     #[inline(always)]
     fn in_step_f64<const N: usize>(self, values: [__m512d; N]) -> [__m512d; N] {

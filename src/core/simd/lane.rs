@@ -40,6 +40,8 @@ pub(crate) trait Lane:
     fn plus<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     /// `a - b`.
     fn minus<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+    /// `a * b`.
+    fn times<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     /// `a * b + c`.
     fn fused<S: Simd>(
         simd: S,
@@ -64,7 +66,7 @@ pub(crate) trait Lane:
 
 macro_rules! lane {
     ($t:ty, $v:ident, $words:literal, $splat:ident, $load:ident, $store:ident, $add:ident,
-     $sub:ident, $mul_add:ident, $min:ident, $max:ident) => {
+     $sub:ident, $mul:ident, $mul_add:ident, $min:ident, $max:ident) => {
         impl Lane for $t {
             const ZERO: Self = 0.0;
             const ONE: Self = 1.0;
@@ -95,6 +97,10 @@ macro_rules! lane {
                 simd.$sub(a, b)
             }
             #[inline(always)]
+            fn times<S: Simd>(simd: S, a: S::$v, b: S::$v) -> S::$v {
+                simd.$mul(a, b)
+            }
+            #[inline(always)]
             fn fused<S: Simd>(simd: S, a: S::$v, b: S::$v, c: S::$v) -> S::$v {
                 simd.$mul_add(a, b, c)
             }
@@ -118,5 +124,31 @@ macro_rules! lane {
         }
     };
 }
-lane!(f32, F32, 1, splat_f32, load_f32, store_f32, add_f32, sub_f32, mul_add_f32, min_f32, max_f32);
-lane!(f64, F64, 2, splat_f64, load_f64, store_f64, add_f64, sub_f64, mul_add_f64, min_f64, max_f64);
+lane!(
+    f32,
+    F32,
+    1,
+    splat_f32,
+    load_f32,
+    store_f32,
+    add_f32,
+    sub_f32,
+    mul_f32,
+    mul_add_f32,
+    min_f32,
+    max_f32
+);
+lane!(
+    f64,
+    F64,
+    2,
+    splat_f64,
+    load_f64,
+    store_f64,
+    add_f64,
+    sub_f64,
+    mul_f64,
+    mul_add_f64,
+    min_f64,
+    max_f64
+);

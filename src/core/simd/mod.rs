@@ -7,7 +7,7 @@
 //!
 //! Every operation is exact or rounds once, to nearest even, as IEEE 754 prescribes, so a kernel
 //! gives the same bits on every instruction set. [`Simd::mul_add_f32`] and [`Simd::mul_add_f64`]
-//! are the only ones that fuse.
+//! always fuse, [`Simd::mul_add_either_f64`] where that is faster, and no other operation does.
 
 use std::sync::OnceLock;
 

@@ -82,6 +82,7 @@ impl Simd for Neon {
         from_bits_f64(a: U64) -> F64 => vreinterpretq_f64_u64(a);
         mul_add_f32(a: F32, b: F32, c: F32) -> F32 => vfmaq_f32(c, a, b);
         mul_add_f64(a: F64, b: F64, c: F64) -> F64 => vfmaq_f64(c, a, b);
+        mul_add_either_f64(a: F64, b: F64, c: F64) -> F64 => vfmaq_f64(c, a, b);
         select_lt_i32(a: U32, b: U32, x: U32, y: U32) -> U32
             => vbslq_u32(vcltq_s32(vreinterpretq_s32_u32(a), vreinterpretq_s32_u32(b)), x, y);
         f32_to_f16_bits(a: F32) -> U32 => {
@@ -123,6 +124,24 @@ impl Simd for Neon {
         load_f64, store_f64(f64 as F64, Self::LANES / 2) => vld1q_f64, vst1q_f64;
     }
 
+    #[inline(always)]
+    fn widen_f32(self, a: float32x4_t) -> [float64x2_t; 2] {
+        // SAFETY: as for the other intrinsics.
+        unsafe { [vcvt_f64_f32(vget_low_f32(a)), vcvt_high_f64_f32(a)] }
+    }
+    #[inline(always)]
+    fn i32_to_f64(self, a: uint32x4_t) -> [float64x2_t; 2] {
+        // SAFETY: as for the other intrinsics.
+        unsafe {
+            let a = vreinterpretq_s32_u32(a);
+            [vcvtq_f64_s64(vmovl_s32(vget_low_s32(a))), vcvtq_f64_s64(vmovl_high_s32(a))]
+        }
+    }
+    #[inline(always)]
+    fn narrow_f64(self, [a, b]: [float64x2_t; 2]) -> float32x4_t {
+        // SAFETY: as for the other intrinsics.
+        unsafe { vcvt_high_f32_f64(vcvt_f32_f64(a), b) }
+    }
     #[inline(always)]
     fn interleave_f32(self, a: float32x4_t, b: float32x4_t) -> (float32x4_t, float32x4_t) {
         // SAFETY: as for the other intrinsics.

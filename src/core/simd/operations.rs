@@ -96,7 +96,7 @@ pub trait Simd: Copy + Send + Sync + 'static {
     }
     /// Writes the low 8 bits of `a`'s lanes, then of `b`'s. The upper bits must be 0.
     fn store_u8(self, a: Self::U32, b: Self::U32, to: &mut [MaybeUninit<u8>]);
-    /// The bits of float16s, rounded to nearest even. Lanes and results must be finite.
+    /// The bits of float16s, rounded to nearest even.
     fn f32_to_f16_bits(self, a: Self::F32) -> Self::U32;
 
     /// Every lane `x`.
@@ -173,6 +173,48 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn interleave_f64(self, a: Self::F64, b: Self::F64) -> (Self::F64, Self::F64) {
         let (low, high) = self.interleave_u64(self.bits_f64(a), self.bits_f64(b));
         (self.from_bits_f64(low), self.from_bits_f64(high))
+    }
+
+    // What is needed to compute in float64 for float32 lanes. Vectors of 32-bit lanes become two of
+    // 64-bit lanes, of their lower half and of their upper half.
+
+    /// The same numbers as float64.
+    #[inline(always)]
+    fn widen_f32(self, a: Self::F32) -> [Self::F64; 2] {
+        let mut lanes = [0f32; MAX_LANES];
+        self.store_f32(a, lend(&mut lanes));
+        let wide = lanes.map(f64::from);
+        [self.load_f64(&wide), self.load_f64(&wide[Self::LANES / 2..])]
+    }
+    /// Signed integers as float64.
+    #[inline(always)]
+    fn i32_to_f64(self, a: Self::U32) -> [Self::F64; 2] {
+        let mut lanes = [0f32; MAX_LANES];
+        self.store_f32(self.from_bits_f32(a), lend(&mut lanes));
+        let wide = lanes.map(|lane| f64::from(lane.to_bits() as i32));
+        [self.load_f64(&wide), self.load_f64(&wide[Self::LANES / 2..])]
+    }
+    /// The inverse of [`Simd::widen_f32`], rounded to nearest even.
+    #[inline(always)]
+    fn narrow_f64(self, a: [Self::F64; 2]) -> Self::F32 {
+        let mut wide = [0f64; MAX_LANES];
+        self.store_f64(a[0], lend(&mut wide));
+        self.store_f64(a[1], lend(&mut wide[Self::LANES / 2..]));
+        self.load_f32(&wide.map(|lane| lane as f32))
+    }
+    /// The entries of `table` that the lanes number, modulo 16.
+    #[inline(always)]
+    fn pick_f64(self, table: &[f64; 16], numbers: Self::U32) -> [Self::F64; 2] {
+        let mut lanes = [0f32; MAX_LANES];
+        self.store_f32(self.from_bits_f32(numbers), lend(&mut lanes));
+        let picked = lanes.map(|lane| table[lane.to_bits() as usize % 16]);
+        [self.load_f64(&picked), self.load_f64(&picked[Self::LANES / 2..])]
+    }
+    /// `a * b + c`, rounded once where that is faster, else twice: for expressions whose final
+    /// result was shown not to depend on it.
+    #[inline(always)]
+    fn mul_add_either_f64(self, a: Self::F64, b: Self::F64, c: Self::F64) -> Self::F64 {
+        self.add_f64(self.mul_f64(a, b), c)
     }
 
     // What is needed to accept and reject draws. The code here is for instruction sets that have no

@@ -96,6 +96,22 @@ impl Simd for Sse2 {
         a
     }
 
+    #[inline(always)]
+    fn widen_f32(self, a: __m128) -> [__m128d; 2] {
+        // SAFETY: as for the other intrinsics.
+        unsafe { [_mm_cvtps_pd(a), _mm_cvtps_pd(_mm_movehl_ps(a, a))] }
+    }
+    #[inline(always)]
+    fn i32_to_f64(self, a: __m128i) -> [__m128d; 2] {
+        // SAFETY: as for the other intrinsics.
+        unsafe { [_mm_cvtepi32_pd(a), _mm_cvtepi32_pd(_mm_unpackhi_epi64(a, a))] }
+    }
+    #[inline(always)]
+    fn narrow_f64(self, [a, b]: [__m128d; 2]) -> __m128 {
+        // SAFETY: as for the other intrinsics.
+        unsafe { _mm_movelh_ps(_mm_cvtpd_ps(a), _mm_cvtpd_ps(b)) }
+    }
+
     loads_and_stores! {
         load_f32, store_f32(f32 as F32, Self::LANES) => _mm_loadu_ps, _mm_storeu_ps;
         load_f64, store_f64(f64 as F64, Self::LANES / 2) => _mm_loadu_pd, _mm_storeu_pd;
@@ -132,7 +148,11 @@ impl Simd for Sse2 {
         let sum = self.bits_f32(self.add_f32(self.from_bits_f32(magnitude), half));
         let subnormal = self.sub_u32(sum, self.bits_f32(half));
         let smallest_normal = self.splat_u32(113 << 23);
-        self.or_u32(sign, self.select_lt_i32(magnitude, smallest_normal, subnormal, normal))
+        let finite = self.select_lt_i32(magnitude, smallest_normal, subnormal, normal);
+        let (infinity, nan) = (self.splat_u32(0x7c00), self.splat_u32(0x7e00));
+        let beyond = self.select_lt_i32(self.splat_u32(0x7f80_0000), magnitude, nan, infinity);
+        let overflow = self.splat_u32(65520f32.to_bits());
+        self.or_u32(sign, self.select_lt_i32(magnitude, overflow, finite, beyond))
     }
     #[inline(always)]
     fn interleave_f32(self, a: __m128, b: __m128) -> (__m128, __m128) {

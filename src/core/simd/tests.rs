@@ -124,6 +124,21 @@ impl Kernel for Operations<'_> {
             .select_lt_i32(x, y, z, x));
         each!(simd, all, u32, "splat_u32", |x = fa| simd.xor_u32(x, simd.splat_u32(0x8000_0001)));
 
+        each!(simd, all, f32, "widen_f32 and back", |x = fa, y = fb| {
+            let ([a, b], [c, d]) = (simd.widen_f32(x), simd.widen_f32(y));
+            simd.narrow_f64([simd.mul_f64(a, c), simd.mul_f64(b, d)])
+        });
+        each!(simd, all, f32, "i32_to_f64", |x = fa| {
+            let [a, b] = simd.i32_to_f64(simd.bits_f32(x));
+            let scale = simd.splat_f64(1.0 + f64::EPSILON);
+            simd.narrow_f64([simd.mul_f64(a, scale), simd.mul_f64(b, scale)])
+        });
+        let table: [f64; 16] = std::array::from_fn(|i| 1.0 / (i as f64 + 0.7));
+        each!(simd, all, f32, "pick_f64", |x = fa| {
+            let [a, b] = simd.pick_f64(&table, simd.bits_f32(x));
+            simd.narrow_f64([simd.mul_f64(a, a), simd.mul_f64(b, b)])
+        });
+
         let (da, db, dc) = (doubles(self.a), doubles(self.b), doubles(self.c));
         let (ma, mb) = (doubles_without_nan(&da), doubles_without_nan(&db));
         each!(simd, all, f64, "add_f64", |x = da, y = db| simd.add_f64(x, y));
@@ -270,6 +285,8 @@ fn every_float16_and_the_ties_between_round_to_nearest_even() {
         }
     }
     values.extend([65504.0, -65504.0, 1e-45, -1e-45]);
+    values.extend([65520f32.next_down(), 65520.0, -65520.0, 1e9, f32::MAX, f32::INFINITY]);
+    values.extend([f32::NEG_INFINITY, f32::NAN]);
     values.resize(values.len().next_multiple_of(GROUP), 1.0);
     let wanted: Vec<u16> = values.iter().map(|x| half::f16::from_f32(*x).to_bits()).collect();
     let uppers: Vec<u16> = values.iter().map(|x| (x.to_bits() >> 16) as u16).collect();

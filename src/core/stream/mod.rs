@@ -6,14 +6,16 @@
 use crate::error::Error;
 
 pub(crate) mod counter;
+mod glibc;
 mod numpy;
 mod philox;
 mod plan;
+mod tensorflow;
 
 pub use plan::{Key, Plan, Stream};
 
 /// Every stream, the default first.
-pub static ALL: &[&dyn Stream] = &[&philox::Philox, &numpy::Numpy];
+pub static ALL: &[&dyn Stream] = &[&philox::Philox, &numpy::Numpy, &tensorflow::TensorFlow];
 
 /// The stream called `id`.
 ///

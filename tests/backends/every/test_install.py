@@ -143,7 +143,7 @@ def test_the_stream_of_keras_is_exact(name: str) -> None:
     assert data(ours) == data(getattr(keras.initializers, name)(seed=3, **RANDOM[name])((9, 9)))
 
 
-BACKBONES: dict[str, Any] = {
+MODELS: dict[str, Any] = {
     "gpt2": lambda: keras_hub.models.GPT2Backbone(
         vocabulary_size=90, num_layers=2, num_heads=2, hidden_dim=16, intermediate_dim=32
     ),
@@ -178,20 +178,26 @@ BACKBONES: dict[str, Any] = {
     "t5": lambda: keras_hub.models.T5Backbone(
         vocabulary_size=90, num_layers=2, num_heads=2, hidden_dim=16, intermediate_dim=32
     ),
+    "mobilenet": lambda: keras.applications.MobileNetV2(
+        input_shape=(32, 32, 3), alpha=0.35, weights=None, classes=10
+    ),
+    "convnext": lambda: keras.applications.ConvNeXtTiny(
+        input_shape=(32, 32, 3), weights=None, include_top=False
+    ),
 }
 
 
 def weights_of(name: str) -> list[tuple[Any, bytes]]:
     keras.utils.set_random_seed(11)
-    model = BACKBONES[name]()
+    model = MODELS[name]()
     return [(tuple(v.shape), data(v)) for v in model.weights]
 
 
 # Without values, as in a symbolic build on NumPy, the hub's own code warns.
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore:Layer .* looks like:UserWarning")
 @pytest.mark.filterwarnings("ignore:seedbed has no stream")
-@pytest.mark.parametrize("name", BACKBONES)
-def test_backbones(name: str) -> None:
+@pytest.mark.parametrize("name", MODELS)
+def test_models_of_others(name: str) -> None:
     own = weights_of(name)
     with seedbed.keras.installed("keras"):
         assert weights_of(name) == own

@@ -79,6 +79,8 @@ loaded = set(sys.modules)
 import seedbed.keras
 assert dict(vars(keras.initializers)) == before and keras.initializers.HeNormal.__call__ is get
 assert all(name.startswith("seedbed>") for name in keras.saving.get_custom_objects())
+assert not {"seedbed.keras._report", "seedbed.keras._reinitialize"} & set(sys.modules)
+assert callable(seedbed.keras.report) and {"report", "reinitialize"} <= set(dir(seedbed.keras))
 print(*sorted({name.partition(".")[0] for name in set(sys.modules) - loaded}))
 """
 

@@ -14,30 +14,50 @@ pub(crate) fn fill<E: Store, D: Sampler<E::Lane>>(
     words: impl Words,
     bounds: Option<Bounds>,
     first: u64,
+    out: &mut [MaybeUninit<E>],
+) {
+    for_each_job(sampler, words, first, out, |job| match bounds {
+        Some(bounds) => run(Held(job, bounds)),
+        None => run(Plain(job)),
+    });
+}
+
+/// As [`fill`] without bounds, for samplers that never have any: half the code is compiled.
+pub(crate) fn fill_unbounded<E: Store, D: Sampler<E::Lane>>(
+    sampler: D,
+    words: impl Words,
+    first: u64,
+    out: &mut [MaybeUninit<E>],
+) {
+    for_each_job(sampler, words, first, out, |job| run(Plain(job)));
+}
+
+fn for_each_job<E: Store, D: Sampler<E::Lane>, W: Words>(
+    sampler: D,
+    words: W,
+    first: u64,
     mut out: &mut [MaybeUninit<E>],
+    run_job: impl Fn(Job<'_, E, D, W>),
 ) {
     let per_block = per_block::<E::Lane>() as u64;
-    // The blocks of a kernel share the upper word of their number, so runs are cut where it
+    // The blocks of a kernel share the upper part of their number, so runs are cut where it
     // changes.
-    let period = per_block << 32;
+    let bits = words.lower_bits();
+    let period = per_block << bits;
     let mut first = first;
     while !out.is_empty() {
         let left = usize::try_from(period - first % period).unwrap_or(usize::MAX);
         let (now, later) = out.split_at_mut(left.min(out.len()));
         let next = first.wrapping_add(now.len() as u64);
         let block = first / per_block;
-        let job = Job {
+        run_job(Job {
             sampler,
             words,
-            upper: (block >> 32) as u32,
-            block: block as u32,
+            upper: (block >> bits) as u32,
+            block: (block & ((1 << bits) - 1)) as u32,
             skip: (first % per_block) as usize,
             out: now,
-        };
-        match bounds {
-            Some(bounds) => run(Held(job, bounds)),
-            None => run(Plain(job)),
-        }
+        });
         out = later;
         first = next;
     }
@@ -46,9 +66,9 @@ pub(crate) fn fill<E: Store, D: Sampler<E::Lane>>(
 struct Job<'a, E, D, W> {
     sampler: D,
     words: W,
-    /// The upper half of the blocks' numbers.
+    /// The upper part of the blocks' numbers.
     upper: u32,
-    /// The lower half of the first block's number.
+    /// The lower part of the first block's number.
     block: u32,
     /// Elements of the first block that come before `out`.
     skip: usize,
