@@ -14,7 +14,7 @@ HOST = $(shell rustc --print host-tuple)
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md LICENSE NOTICE \
 	$(shell find src python/seedbed -type f ! -name '*.so' ! -name '*.pyc')
 
-.PHONY: demo test test-backends check bench stats asan clean
+.PHONY: demo test test-backends test-loaders check bench stats asan clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
@@ -35,6 +35,13 @@ test-backends: $(addprefix test-backend-,$(BACKENDS))
 $(addprefix test-backend-,$(BACKENDS)): test-backend-%: $(BACKENDS_VENV)/.installed
 	KERAS_BACKEND=$* $(BACKENDS_BIN)/python -m pytest -c tests/backends/pytest.toml tests/backends/every tests/backends/on_$*
 	KERAS_BACKEND=$* $(BACKENDS_BIN)/python tests/backends/keras_suite.py
+
+# What loads checkpoints: transformers, accelerate, huggingface_hub, torch's distributed checkpoints,
+# fsspec's stores; and the launchers of the examples. An environment of its own, for its size.
+LOADERS_VENV := .venv-loaders
+LOADERS_BIN := $(LOADERS_VENV)/bin
+test-loaders: $(LOADERS_VENV)/.installed
+	$(LOADERS_BIN)/python -m pytest -c tests/loaders/pytest.toml tests/loaders
 
 check: $(VENV)/.installed-test
 	cargo fmt --all --check
@@ -81,7 +88,7 @@ asan: $(VENV)/.installed-test
 		tests/python/test_out.py tests/python/test_index.py tests/python/test_native_stream.py
 
 clean:
-	rm -rf $(VENV) $(BACKENDS_VENV) target dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(BACKENDS_VENV) $(LOADERS_VENV) target dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # The environment and, in it, the build tool that pyproject.toml names.
 $(VENV)/.created: pyproject.toml
@@ -111,6 +118,15 @@ $(BACKENDS_VENV)/.installed: $(BACKENDS_VENV)/.created $(VENV)/.installed
 	$(BACKENDS_UV) "seedbed[backends] @ $$(ls $(abspath $(WHEELS))/seedbed-*.whl)"
 	$(BACKENDS_UV) --reinstall-package seedbed --no-deps $(WHEELS)/seedbed-*.whl
 	for backend in $(BACKENDS); do KERAS_BACKEND=$$backend $(BACKENDS_BIN)/python -c 'import keras, keras_hub' || exit 1; done
+	touch $@
+
+$(LOADERS_VENV)/.created: pyproject.toml
+	$(PYTHON) -m venv $(LOADERS_VENV)
+	touch $@
+
+$(LOADERS_VENV)/.installed: $(LOADERS_VENV)/.created $(VENV)/.installed
+	$(LOADERS_BIN)/pip install --quiet --disable-pip-version-check "$$(ls $(WHEELS)/seedbed-*.whl)[loaders]"
+	$(LOADERS_BIN)/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEELS)/seedbed-*.whl
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed

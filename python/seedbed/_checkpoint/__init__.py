@@ -1,6 +1,8 @@
-"""Checkpoints: the file format, and writing.
+"""Checkpoints: the file format, reading, writing and comparing.
 
-`format` says what a file holds and where, `writer` has the tensors filled and written into one, and
-`publish` puts a file in its place only when it is whole. Imports go down: `writer` uses the other
-two, which use nothing here.
+`format` says what a file holds and where, `shards` which file holds what, `index` what the index
+of several files says. `writer` has tensors filled and written, `publish` puts one file in its place
+when it is whole, `directory` a whole set of them, `store` and `remote` are where that can be.
+`reader` reads headers and indices (`json_members` is how), `pieces` cuts tensors into runs of
+bytes, `compare` says whether values are right, and a `finding` is what is wrong. Imports go down.
 """

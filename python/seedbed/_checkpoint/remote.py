@@ -1,9 +1,9 @@
 """Checkpoints in object stores, and wherever else fsspec reaches.
 
 What: `RemoteDirectory` is a directory behind a URL such as `s3://bucket/model`.
-Method: an object appears when its upload completes, whole. The upload is committed by `commit`,
-after the last byte, and thrown away by `discard`; closing a file in the ordinary way would publish
-what an exception cut short.
+Method: an object appears when its upload completes, whole. The upload is a transaction, which is
+committed after the last byte or thrown away; closing a file without one would publish what an
+exception cut short.
 Consumes: the package fsspec, and that of the protocol; no temporary names, as there is no rename.
 Promises: no object under its name that is not whole.
 """
@@ -85,22 +85,22 @@ class RemoteDirectory:
     def replacement(self, name: str, nbytes: int, *, sync: bool) -> Iterator[Sink]:
         path = self.path(name)
         with _as_write_errors(path):
-            file = self._files.open(
-                self._inside(name), "wb", block_size=_BLOCK_BYTES, autocommit=False
-            )
+            # In a transaction no file system publishes what is closed; some look at nothing else.
+            transaction = self._files.transaction
+            transaction.__enter__()
         try:
+            with _as_write_errors(path):
+                file = self._files.open(self._inside(name), "wb", block_size=_BLOCK_BYTES)
             yield _sink_of(file, path)
             with _as_write_errors(path):
                 file.close()
-                file.commit()
-        except BaseException:
+        except BaseException as error:
             # What is being reported matters more than an upload that cannot be called off.
             with contextlib.suppress(Exception):
-                file.discard()
-            with contextlib.suppress(Exception):
-                # Else collecting the file would flush it.
-                file.closed = True
+                transaction.__exit__(type(error), error, None)
             raise
+        with _as_write_errors(path):
+            transaction.__exit__(None, None, None)
 
     def remove(self, name: str) -> None:
         with _as_write_errors(self.path(name)), contextlib.suppress(FileNotFoundError):

@@ -46,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     return inspect.run(options)
                 case "verify":
                     return verify.run(options)
+                case "preset":
+                    preset.run(options)
                 case "selfcheck":
                     return _selfcheck()
                 case "preset":

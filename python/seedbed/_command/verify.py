@@ -147,7 +147,7 @@ def _nearest(name: str, stored: dict[str, Stored]) -> str:
     """Say which stored tensor may be meant, where there are few enough to compare with."""
     if len(stored) > 2000:
         return ""
-    near = difflib.get_close_matches(name, stored, n=1, cutoff=0.9)
+    near = difflib.get_close_matches(name, stored, n=1, cutoff=0.8)
     return f"; there is `{shortened(near[0])}`" if near else ""
 
 

@@ -51,9 +51,15 @@ def variance_limits(count: int, dtype: np.dtype[Any]) -> tuple[float | None, flo
     return low, high
 
 
-def orthogonal_limits(dtype: np.dtype[Any]) -> tuple[float, float]:
-    """Return the limits of r for an orthogonal matrix, whose squares have a sum of their own."""
-    rounding = _ORTHOGONAL + _ROUNDING.get(dtype.name, 0.0)
+def orthogonal_limits(count: int, dtype: np.dtype[Any]) -> tuple[float, float]:
+    """Return the limits of r for an orthogonal matrix, whose squares have a sum of their own.
+
+    Rounding changes a square by at most 2u of it, u half the dtype's relative step, up as often as
+    down: by Hoeffding's inequality r by at most 2u sqrt(2X sum x^4) / sum x^2, and E x^4 is at most
+    3 sigma^4.
+    """
+    half = 2.0 ** -_mantissa_bits(dtype) / 2
+    rounding = _ORTHOGONAL + _ROUNDING.get(dtype.name, 0.0) + 2 * half * math.sqrt(6 * X / count)
     return 1 - rounding, 1 + rounding
 
 
@@ -86,6 +92,13 @@ def least_step(dtype: np.dtype[Any]) -> float:
     """Return the least positive number of a floating-point dtype."""
     word = np.ones((), np.dtype(f"u{dtype.itemsize}"))
     return float(word.view(dtype))
+
+
+def _mantissa_bits(dtype: np.dtype[Any]) -> int:
+    """Return how many bits follow the first one of a number of a floating-point dtype."""
+    one = np.ones((), dtype)
+    word = one.view(np.dtype(f"u{dtype.itemsize}")) + np.ones((), np.dtype(f"u{dtype.itemsize}"))
+    return -int(math.log2(float(word.view(dtype)) - 1.0))
 
 
 def rounded(value: float, dtype: np.dtype[Any]) -> float:

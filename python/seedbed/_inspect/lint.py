@@ -155,12 +155,14 @@ def _of_law(tensor: Measured, law: Law, layers: dict[str, int], deep: bool) -> l
         )
         return [_Failure("coarse", "warning", tensor, _constantly(words), sigma)]
     if law.kind == "orthogonal":
-        allowed = limits.orthogonal_limits(tensor.dtype)
+        allowed = limits.orthogonal_limits(count, tensor.dtype)
         return failures + _of_deviation(tensor, law, allowed, layers)
     if law.kind not in limits.BOUNDED_KINDS:
         return failures
     failures += _of_deviation(tensor, law, limits.variance_limits(count, tensor.dtype), layers)
-    off = limits.mean_limit(count) * sigma
+    # Where the deviation is too large the mean is as far off as that allows: it says nothing more.
+    spread = max(sigma, moments.std) if failures else sigma
+    off = limits.mean_limit(count) * spread
     if abs(moments.mean - mean) > off:
         words = f"mean {moments.mean:.4g}, expected {mean:.4g} +- {off:.2g}"
         failures.append(
@@ -175,7 +177,7 @@ def _of_law(tensor: Measured, law: Law, layers: dict[str, int], deep: bool) -> l
             )
         )
     if law.kind == "normal":
-        failures += _of_extremes(tensor, law)
+        failures += _of_extremes(tensor, law, wrong=any(f.id == "std" for f in failures))
     if (
         deep
         and tensor.statistics.patterns is not None
@@ -220,14 +222,16 @@ def _of_bounds(tensor: Measured, law: Law) -> list[_Failure]:
     return [_Failure("bounds", "error", tensor, _constantly(words), worst, law.mean, (low, high))]
 
 
-def _of_extremes(tensor: Measured, law: Law) -> list[_Failure]:
-    """What the greatest value of a normal law shows."""
+def _of_extremes(tensor: Measured, law: Law, *, wrong: bool) -> list[_Failure]:
+    """What the greatest value of a normal law shows, whose deviation may be `wrong` anyway."""
     assert law.std is not None
     assert law.mean is not None
     moments = tensor.statistics.moments
     furthest = max(moments.high - law.mean, law.mean - moments.low) / law.std
     most = limits.extreme_limit(moments.count)
-    if furthest > most:
+    # Where all values are too large the greatest one is, too: it says nothing more.
+    scale = max(1.0, moments.std / law.std) if wrong else 1.0
+    if furthest > most * scale:
         words = f"a value is {furthest:.1f} deviations from the mean, at most {most:.1f} expected"
         allowed = (None, most)
         return [_Failure("extreme", "error", tensor, _constantly(words), furthest, None, allowed)]

@@ -229,7 +229,8 @@ def _measure(piece: Piece[_Readable], memory: Bytes, step: int, deep: bool) -> S
         negative = raw[:SIGNS].astype(np.float64) < 0
         made.signs = int.from_bytes(np.packbits(negative).tobytes(), "big")
     # Floats of the whole piece that follow each other at `step`, counted from the tensor's start.
-    made.sample.append(raw[-piece.first % step :: step].astype(np.float32, copy=True))
+    with np.errstate(over="ignore", invalid="ignore"):
+        made.sample.append(raw[-piece.first % step :: step].astype(np.float32, copy=True))
     if deep and raw.dtype.kind not in "iub":
         made.patterns = np.zeros(_PATTERNS, np.int64)
         for start in range(0, raw.size, _SPAN):
@@ -242,12 +243,11 @@ def _measure(piece: Piece[_Readable], memory: Bytes, step: int, deep: bool) -> S
         made.moments.add(_moments(block))
     row = tensor.shape[-1] if len(tensor.shape) > 1 else 0
     if row and made.moments.zeros >= row and raw.size % row == 0:
-        made.zero_rows = int(np.count_nonzero(~np.any(memory.view(_words(dtype, row)), axis=1)))
+        rows = raw.reshape(-1, row)
+        made.zero_rows = len(rows)
+        if made.moments.zeros < raw.size:
+            made.zero_rows -= int(np.count_nonzero(np.any(rows != 0, axis=1)))
     return made
-
-
-def _words(dtype: np.dtype[Any], row: int) -> np.dtype[Any]:
-    return np.dtype((np.void, dtype.itemsize * row))
 
 
 def pattern_of(values: Floats) -> np.ndarray[Any, np.dtype[np.int64]]:
