@@ -63,7 +63,7 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python benches/python/initializers.py --chart docs/speed.svg
 	$(BIN)/python benches/python/calls.py
 	$(BIN)/python benches/python/checkpoint.py
-	$(BIN)/python benches/python/stream_numpy.py
+	$(BIN)/python benches/python/exact_streams.py
 	$(BIN)/python benches/python/orthogonal.py --chart docs/orthogonal.svg
 
 # The statistical tests with their table of results: the long form, which takes minutes, or with

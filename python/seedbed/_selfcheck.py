@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _DTYPES: Final = ("float32", "float16", "bfloat16", "float64", "float8_e4m3fn", "float8_e5m2")
 _SHAPE: Final = (224, 224)  # drawn twice: some 1e5 values
 _SEED: Final = 2**31 + 5
+_GENERATOR_SEED: Final = 2**31 - 5  # torch's generators of seeds hold no larger ones
 # A QR factor is promised to rounding: this many units in the last place of 1.0 in float32, twice
 # the largest difference that was measured between two correct factorizations of this size.
 _ORTHOGONAL_BOUND: Final = 40 * 2.0**-23
@@ -178,7 +179,7 @@ def _judge(
     """Status and reason: with an integer seed, and with the second call of a generator."""
     import keras
 
-    generators = random.SeedGenerator(_SEED), keras.random.SeedGenerator(_SEED)
+    generators = tuple(library.SeedGenerator(_GENERATOR_SEED) for library in (random, keras.random))
     for generator in generators:
         generator.next()
     worst, differing, count = 0.0, 0, 0

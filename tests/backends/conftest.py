@@ -7,9 +7,11 @@ import pytest
 if "KERAS_BACKEND" not in os.environ:
     raise pytest.UsageError("Set KERAS_BACKEND: these tests run once for each backend of Keras.")
 
-# Eight devices on the processor, to shard over. Read when JAX is first used.
+# Read when JAX is first used. Eight devices on the processor, to shard over; and no arithmetic for
+# float16, which some processors have and which rounds otherwise.
 os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+    os.environ.get("XLA_FLAGS", "")
+    + " --xla_force_host_platform_device_count=8 --xla_cpu_max_isa=AVX2"
 )
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 

@@ -161,7 +161,7 @@ def test_memory_goes_back_when_freed() -> None:
                 return next(int(line.split()[1]) for line in status if line.startswith("VmRSS"))
         def calls():
             for length in (1, 64, 1 << 12, 1 << 19, (1 << 19) + 1):
-                for stream in ("philox", "numpy"):
+                for stream in ("philox", "numpy", "torch"):
                     random.truncated_normal((length,), seed=1, stream=stream)
             initializers.Orthogonal(seed=1)((300, 200))
             try:
@@ -217,7 +217,7 @@ LIMITED = """
 
 @linux_only
 @pytest.mark.parametrize("threads", ["1", "3"])
-@pytest.mark.parametrize("stream", ["philox", "numpy"])
+@pytest.mark.parametrize("stream", ["philox", "numpy", "torch"])
 def test_no_memory_for_a_result_is_a_memory_error(stream: str, threads: str) -> None:
     """Nothing leaks, and the process goes on: the same call works once there is memory."""
     printed = run(

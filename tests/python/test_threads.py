@@ -137,7 +137,7 @@ def test_other_python_threads_run_meanwhile() -> None:
     assert int(printed) > 3
 
 
-@pytest.mark.parametrize("stream", ["philox", "numpy"])
+@pytest.mark.parametrize("stream", ["philox", "numpy", "torch"])
 def test_fills_of_many_threads_of_every_size(stream: str) -> None:
     """Helpers that are busy with one call turn to others, whose tasks may wait for each other."""
     printed = run(

@@ -11,15 +11,19 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Final
 
+from seedbed._streams.jax import JaxRules
 from seedbed._streams.numpy import NumpyRules
 from seedbed._streams.rules import Rules
 from seedbed._streams.tensorflow import TensorflowRules
+from seedbed._streams.torch import TorchRules
 
 # The default first, as in the core.
 _TABLE: Final[tuple[Rules, ...]] = (
     Rules("philox"),
     NumpyRules("numpy"),
+    JaxRules("jax"),
     TensorflowRules("tensorflow"),
+    TorchRules("torch"),
 )
 
 _BY_NAME: Final = {rules.name: rules for rules in _TABLE}

@@ -184,7 +184,7 @@ def call(
         layout = BACKEND.sharding(layout)
     if stream == AS_KERAS:
         # Bit for bit is what was asked for.
-        known = law.is_elementwise and is_available(stream)
+        known = law.is_elementwise and is_available(stream) and BACKEND.is_repeated(dtype)
         stream, insists = (BACKEND.name if known else None), False
     else:
         known = True
@@ -194,7 +194,7 @@ def call(
     if known and _is_shape(shape):
         try:
             trial = request.trial()
-        except (TypeError, ValueError, OverflowError, IndexError):
+        except (TypeError, ValueError, OverflowError, IndexError, RuntimeError):
             if insists:
                 raise
     if layout is not None:

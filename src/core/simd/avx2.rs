@@ -147,6 +147,11 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn all_lt_i32(self, a: __m256i, b: __m256i) -> bool {
+        // SAFETY: as for the other intrinsics.
+        unsafe { _mm256_movemask_epi8(_mm256_cmpgt_epi32(b, a)) == -1 }
+    }
+    #[inline(always)]
     fn interleave_f32(self, a: __m256, b: __m256) -> (__m256, __m256) {
         // SAFETY: as for the other intrinsics.
         unsafe { (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b)) }
@@ -178,6 +183,25 @@ impl Simd for Avx2 {
             let both = _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(both, order));
             _mm_storeu_si128(to.as_mut_ptr().cast(), both);
         }
+    }
+
+    #[inline(always)]
+    fn load_fourths_u32(self, from: &[u32]) -> __m256i {
+        let from = &from[..4 * Self::LANES];
+        let from: &[f32] = bytemuck::cast_slice(from);
+        let (a, b) = (self.load_f32(from), self.load_f32(&from[Self::LANES..]));
+        let c = self.load_f32(&from[2 * Self::LANES..]);
+        let d = self.load_f32(&from[3 * Self::LANES..]);
+        let (low, high) = (self.interleave_f32(a, b).0, self.interleave_f32(c, d).0);
+        let both = self.interleave_u64(self.bits_f32(low), self.bits_f32(high)).0;
+        // A group has the fourths of the same group of each row.
+        // SAFETY: as for the other intrinsics.
+        unsafe { _mm256_permutevar8x32_epi32(both, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7)) }
+    }
+    #[inline(always)]
+    fn less_f32(self, a: __m256, b: __m256) -> u32 {
+        // SAFETY: as for the other intrinsics.
+        unsafe { _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_LT_OQ>(a, b)) as u32 }
     }
 
     #[inline(always)]

@@ -178,6 +178,11 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn all_lt_i32(self, a: __m512i, b: __m512i) -> bool {
+        // SAFETY: as for the other intrinsics.
+        unsafe { _mm512_cmplt_epi32_mask(a, b) == !0 }
+    }
+    #[inline(always)]
     fn interleave_f32(self, a: __m512, b: __m512) -> (__m512, __m512) {
         // SAFETY: as for the other intrinsics.
         unsafe { (_mm512_unpacklo_ps(a, b), _mm512_unpackhi_ps(a, b)) }
@@ -224,6 +229,38 @@ impl Simd for Avx512 {
         for (a, to) in [a, b].into_iter().zip(to[..2 * Self::LANES].chunks_exact_mut(Self::LANES)) {
             // SAFETY: `to` has the 16 elements that are written; alignment is not needed.
             unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), _mm512_cvtepi32_epi8(a)) }
+        }
+    }
+
+    #[inline(always)]
+    fn load_fourths_u32(self, from: &[u32]) -> __m512i {
+        let from = &from[..4 * Self::LANES];
+        let from: &[f32] = bytemuck::cast_slice(from);
+        let (a, b) = (self.load_f32(from), self.load_f32(&from[Self::LANES..]));
+        let c = self.load_f32(&from[2 * Self::LANES..]);
+        let d = self.load_f32(&from[3 * Self::LANES..]);
+        let (low, high) = (self.interleave_f32(a, b).0, self.interleave_f32(c, d).0);
+        let both = self.interleave_u64(self.bits_f32(low), self.bits_f32(high)).0;
+        // A group has the fourths of the same group of each row.
+        // SAFETY: as for the other intrinsics.
+        unsafe {
+            let order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+            _mm512_permutexvar_epi32(order, both)
+        }
+    }
+    #[inline(always)]
+    fn less_f32(self, a: __m512, b: __m512) -> u32 {
+        // SAFETY: as for the other intrinsics.
+        unsafe { _mm512_cmp_ps_mask::<_CMP_LT_OQ>(a, b).into() }
+    }
+    #[inline(always)]
+    fn halves_f32(self, a: __m512, b: __m512) -> (__m512, __m512) {
+        // SAFETY: as for the other intrinsics.
+        unsafe {
+            (
+                _mm512_shuffle_f32x4::<0b01_00_01_00>(a, b),
+                _mm512_shuffle_f32x4::<0b11_10_11_10>(a, b),
+            )
         }
     }
 

@@ -143,6 +143,14 @@ impl Simd for Neon {
         unsafe { vcvt_high_f32_f64(vcvt_f32_f64(a), b) }
     }
     #[inline(always)]
+    fn all_lt_i32(self, a: uint32x4_t, b: uint32x4_t) -> bool {
+        // SAFETY: as for the other intrinsics.
+        unsafe {
+            let less = vcltq_s32(vreinterpretq_s32_u32(a), vreinterpretq_s32_u32(b));
+            vminvq_u32(less) != 0
+        }
+    }
+    #[inline(always)]
     fn interleave_f32(self, a: float32x4_t, b: float32x4_t) -> (float32x4_t, float32x4_t) {
         // SAFETY: as for the other intrinsics.
         unsafe { (vzip1q_f32(a, b), vzip2q_f32(a, b)) }

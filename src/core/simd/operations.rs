@@ -49,9 +49,9 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn div_f32(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `sqrt(a)`.
     fn sqrt_f32(self, a: Self::F32) -> Self::F32;
-    /// The smaller; neither may be NaN.
+    /// The smaller, `b` where neither is.
     fn min_f32(self, a: Self::F32, b: Self::F32) -> Self::F32;
-    /// The larger; neither may be NaN.
+    /// The larger, `b` where neither is: where both are equal, or one is NaN.
     fn max_f32(self, a: Self::F32, b: Self::F32) -> Self::F32;
     /// `a * b + c`, rounded once.
     fn mul_add_f32(self, a: Self::F32, b: Self::F32, c: Self::F32) -> Self::F32;
@@ -68,6 +68,51 @@ pub trait Simd: Copy + Send + Sync + 'static {
 
     /// Every lane `x`.
     fn splat_u32(self, x: u32) -> Self::U32;
+    /// The first `LANES` values of `from`.
+    #[inline(always)]
+    fn load_u32(self, from: &[u32]) -> Self::U32 {
+        self.bits_f32(self.load_f32(bytemuck::cast_slice(&from[..Self::LANES])))
+    }
+    /// Writes the first `LANES` values of `to`.
+    #[inline(always)]
+    fn store_u32(self, a: Self::U32, to: &mut [u32]) {
+        let to: &mut [f32] = bytemuck::cast_slice_mut(&mut to[..Self::LANES]);
+        self.store_f32(self.from_bits_f32(a), lend(to));
+    }
+    /// The values number 0, 4, 8, ... of the first `4 * LANES` of `from`.
+    #[inline(always)]
+    fn load_fourths_u32(self, from: &[u32]) -> Self::U32 {
+        let mut fourths = [0; MAX_LANES];
+        for (fourth, four) in fourths.iter_mut().zip(from[..4 * Self::LANES].chunks_exact(4)) {
+            *fourth = four[0];
+        }
+        self.load_u32(&fourths)
+    }
+    /// Bit `i` says whether `a < b` in lane `i`. NaN is less than nothing.
+    #[inline(always)]
+    fn less_f32(self, a: Self::F32, b: Self::F32) -> u32 {
+        let [mut x, mut y] = [[0.0; MAX_LANES]; 2];
+        self.store_f32(a, lend(&mut x));
+        self.store_f32(b, lend(&mut y));
+        let less = x.iter().zip(&y).take(Self::LANES).map(|(x, y)| u32::from(x < y));
+        less.rev().fold(0, |mask, less| mask << 1 | less)
+    }
+    /// Two vectors: the first halves of `a` and of `b`, and their second halves.
+    #[inline(always)]
+    fn halves_f32(self, a: Self::F32, b: Self::F32) -> (Self::F32, Self::F32) {
+        let mut lanes = [0.0; 2 * MAX_LANES];
+        let (half, len) = (Self::LANES / 2, Self::LANES);
+        self.store_f32(a, lend(&mut lanes));
+        self.store_f32(b, lend(&mut lanes[len..]));
+        let mut low = [0.0; MAX_LANES];
+        let mut high = [0.0; MAX_LANES];
+        low[..half].copy_from_slice(&lanes[..half]);
+        low[half..len].copy_from_slice(&lanes[len..len + half]);
+        high[..half].copy_from_slice(&lanes[half..len]);
+        high[half..len].copy_from_slice(&lanes[len + half..2 * len]);
+        (self.load_f32(&low), self.load_f32(&high))
+    }
+
     /// `a & b`.
     fn and_u32(self, a: Self::U32, b: Self::U32) -> Self::U32;
     /// `a | b`.
@@ -84,6 +129,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     fn shr_u32<const N: u32>(self, a: Self::U32) -> Self::U32;
     /// `if a < b { x } else { y }`, comparing as signed.
     fn select_lt_i32(self, a: Self::U32, b: Self::U32, x: Self::U32, y: Self::U32) -> Self::U32;
+    /// Whether `a < b` in every lane, comparing as signed.
+    fn all_lt_i32(self, a: Self::U32, b: Self::U32) -> bool;
     /// Two vectors: of every group `a0 b0 a1 b1`, and of every group `a2 b2 a3 b3`.
     fn interleave_f32(self, a: Self::F32, b: Self::F32) -> (Self::F32, Self::F32);
     /// Writes the low 16 bits of `a`'s lanes, then of `b`'s, to the first `2 * LANES` of `to`.

@@ -111,6 +111,10 @@ impl Simd for Scalar {
         a.map(|x| x >> N)
     }
     #[inline(always)]
+    fn all_lt_i32(self, a: [u32; 4], b: [u32; 4]) -> bool {
+        a.into_iter().zip(b).all(|(a, b)| (a as i32) < b as i32)
+    }
+    #[inline(always)]
     fn interleave_f32(self, a: [f32; 4], b: [f32; 4]) -> ([f32; 4], [f32; 4]) {
         ([a[0], b[0], a[1], b[1]], [a[2], b[2], a[3], b[3]])
     }

@@ -155,6 +155,26 @@ impl Simd for Sse2 {
         self.or_u32(sign, self.select_lt_i32(magnitude, overflow, finite, beyond))
     }
     #[inline(always)]
+    fn all_lt_i32(self, a: __m128i, b: __m128i) -> bool {
+        // SAFETY: as for the other intrinsics.
+        unsafe { _mm_movemask_epi8(_mm_cmplt_epi32(a, b)) == 0xffff }
+    }
+    #[inline(always)]
+    fn load_fourths_u32(self, from: &[u32]) -> __m128i {
+        let from = &from[..4 * Self::LANES];
+        let from: &[f32] = bytemuck::cast_slice(from);
+        let (a, b) = (self.load_f32(from), self.load_f32(&from[Self::LANES..]));
+        let c = self.load_f32(&from[2 * Self::LANES..]);
+        let d = self.load_f32(&from[3 * Self::LANES..]);
+        let (low, high) = (self.interleave_f32(a, b).0, self.interleave_f32(c, d).0);
+        self.interleave_u64(self.bits_f32(low), self.bits_f32(high)).0
+    }
+    #[inline(always)]
+    fn less_f32(self, a: __m128, b: __m128) -> u32 {
+        // SAFETY: as for the other intrinsics.
+        unsafe { _mm_movemask_ps(_mm_cmplt_ps(a, b)) as u32 }
+    }
+    #[inline(always)]
     fn interleave_f32(self, a: __m128, b: __m128) -> (__m128, __m128) {
         // SAFETY: as for the other intrinsics.
         unsafe { (_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b)) }

@@ -122,6 +122,17 @@ impl Kernel for Operations<'_> {
         each!(simd, all, u32, "shr_u32 31", |x = fa| simd.shr_u32::<31>(x));
         each!(simd, all, u32, "select_lt_i32", |x = fa, y = fb, z = fc| simd
             .select_lt_i32(x, y, z, x));
+        each!(simd, all, u32, "all_lt_i32", |x = fa, y = fb| {
+            // The lesser against the greater: only lanes where they are equal say no.
+            let greater = simd.select_lt_i32(x, y, y, x);
+            let above = simd.select_lt_i32(x, y, x, y);
+            let all = simd.all_lt_i32(above, greater);
+            let each = simd.select_lt_i32(above, greater, simd.splat_u32(1), simd.splat_u32(0));
+            let mut lanes = [0f32; GROUP];
+            simd.store_f32(simd.from_bits_f32(each), lend(&mut lanes));
+            assert_eq!(all, lanes[..S::LANES].iter().all(|lane| lane.to_bits() == 1));
+            each
+        });
         each!(simd, all, u32, "splat_u32", |x = fa| simd.xor_u32(x, simd.splat_u32(0x8000_0001)));
 
         each!(simd, all, f32, "widen_f32 and back", |x = fa, y = fb| {
@@ -196,6 +207,56 @@ impl Kernel for Narrow<'_> {
     }
 }
 
+/// What moves and compares 32-bit lanes: every fourth word, bits of comparisons, halves of pairs.
+struct Lanes<'a>(&'a [u32], &'a [f32]);
+
+impl Kernel for Lanes<'_> {
+    type Output = (Vec<u32>, Vec<bool>, Vec<[u32; 2]>);
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> Self::Output {
+        let Self(words, numbers) = self;
+        let mut fourths = vec![0; words.len() / 4];
+        let mut less = vec![];
+        for at in (0..fourths.len()).step_by(S::LANES) {
+            simd.store_u32(simd.load_fourths_u32(&words[4 * at..]), &mut fourths[at..]);
+        }
+        for at in (0..numbers.len() / 2).step_by(S::LANES) {
+            let a = simd.load_f32(&numbers[at..]);
+            let b = simd.load_f32(&numbers[numbers.len() / 2 + at..]);
+            let mask = simd.less_f32(a, b);
+            assert!(mask >> (S::LANES - 1) >> 1 == 0);
+            less.extend((0..S::LANES).map(|i| mask >> i & 1 == 1));
+        }
+        let [mut low, mut high] = [[0; MAX_LANES]; 2];
+        let a = simd.from_bits_f32(simd.load_u32(words));
+        let b = simd.from_bits_f32(simd.load_u32(&words[S::LANES..]));
+        let (first, second) = simd.halves_f32(a, b);
+        simd.store_u32(simd.bits_f32(first), &mut low);
+        simd.store_u32(simd.bits_f32(second), &mut high);
+        let halves = (0..S::LANES).map(|i| [low[i], high[i]]).collect();
+        (fourths, less, halves)
+    }
+}
+
+#[test]
+fn lanes_are_moved_and_compared_in_order() {
+    let words: Vec<u32> = words(4).into_iter().take(512).collect();
+    let numbers = floats(&words);
+    let (first, second) = numbers.split_at(256);
+    let fourths: Vec<u32> = words.iter().copied().step_by(4).collect();
+    let expected: Vec<bool> = first.iter().zip(second).map(|(a, b)| a < b).collect();
+    for isa in Isa::available() {
+        let made = run_on(isa, Lanes(&words, &numbers));
+        assert_eq!((&made.0, &made.1), (&fourths, &expected), "{}", isa.name());
+        let (len, half) = (made.2.len(), made.2.len() / 2);
+        for (i, pair) in made.2.iter().enumerate() {
+            let of_b = if i < half { 0 } else { half };
+            assert_eq!(*pair, [words[i + of_b], words[i + of_b + half]], "{} {len}", isa.name());
+        }
+    }
+}
+
 /// Words of a linear congruential generator with extreme ones among them, each in every position.
 fn words(seed: u64) -> Vec<u32> {
     const SPECIAL: [u32; 23] = [
@@ -255,22 +316,35 @@ fn operations_agree_on_every_instruction_set() {
 }
 
 #[test]
-fn minima_and_maxima_take_the_second_of_equals() {
+fn minima_and_maxima_take_the_second_of_equals_and_beside_nan() {
     struct Zeros;
     impl Kernel for Zeros {
-        type Output = [f32; 2];
+        type Output = [f32; 6];
         #[inline(always)]
-        fn run<S: Simd>(self, simd: S) -> [f32; 2] {
+        fn run<S: Simd>(self, simd: S) -> [f32; 6] {
             let (plus, minus) = (simd.splat_f32(0.0), simd.splat_f32(-0.0));
             let mut out = [0f32; GROUP];
             simd.store_f32(simd.min_f32(minus, plus), lend(&mut out));
             simd.store_f32(simd.max_f32(plus, minus), lend(&mut out[S::LANES..]));
-            [out[0], out[S::LANES]]
+            let nan = simd.splat_f32(f32::NAN);
+            let beside = [
+                simd.min_f32(plus, nan),
+                simd.max_f32(plus, nan),
+                simd.min_f32(nan, plus),
+                simd.max_f32(nan, plus),
+            ];
+            let mut second = [0f32; GROUP];
+            for (i, vector) in beside.into_iter().enumerate() {
+                simd.store_f32(vector, lend(&mut second[i * S::LANES..]));
+            }
+            let [a, b, c, d] = std::array::from_fn(|i| second[i * S::LANES]);
+            [out[0], out[S::LANES], a, b, c, d]
         }
     }
     for isa in Isa::available() {
-        let [min, max] = run_on(isa, Zeros);
+        let [min, max, a, b, c, d] = run_on(isa, Zeros);
         assert!(min.is_sign_positive() && max.is_sign_negative(), "{isa:?}");
+        assert!(a.is_nan() && b.is_nan() && c == 0.0 && d == 0.0, "{isa:?}");
     }
 }
 

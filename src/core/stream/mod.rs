@@ -5,17 +5,21 @@
 
 use crate::error::Error;
 
+mod ascending;
 pub(crate) mod counter;
 mod glibc;
+mod jax;
 mod numpy;
 mod philox;
 mod plan;
 mod tensorflow;
+mod torch;
 
 pub use plan::{Key, Plan, Stream};
 
 /// Every stream, the default first.
-pub static ALL: &[&dyn Stream] = &[&philox::Philox, &numpy::Numpy, &tensorflow::TensorFlow];
+pub static ALL: &[&dyn Stream] =
+    &[&philox::Philox, &numpy::Numpy, &jax::Jax, &tensorflow::TensorFlow, &torch::Torch];
 
 /// The stream called `id`.
 ///

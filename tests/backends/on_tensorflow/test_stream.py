@@ -150,7 +150,7 @@ INITIALIZERS: list[tuple[str, dict[str, Any]]] = [
         for law in ("truncated_normal", "untruncated_normal", "uniform")
     ),
 ]
-INITIALIZER_DTYPES = [*DTYPES, None, "half", "double", float, "int32", "bool", "complex64", "what"]
+INITIALIZER_DTYPES = [*DTYPES, None, "half", "double", float, "int8", "bool", "complex64", "what"]
 
 
 @pytest.mark.parametrize(("name", "arguments"), INITIALIZERS)

@@ -37,6 +37,14 @@ class Backend(ABC):
         """The dtype to draw where `dtype` is asked for."""
         return dtype
 
+    def is_repeated(self, dtype: Any) -> bool:
+        """Whether the stream of the backend's name draws what the backend draws here and now.
+
+        Args:
+            dtype: The dtype of the tensor, as it was given.
+        """
+        return True
+
     def is_compiling(self) -> bool:
         """Whether the framework is compiling Python just now, rather than running it."""
         return False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from seedbed._dtypes import standardize
+from seedbed._streams import rules_of
 from seedbed.keras._backends.backend import Backend
 from seedbed.keras._private import in_symbolic_scope, jax_is_tracing
 from seedbed.keras._sharding import concrete, draw_by_keras, draw_sharded
@@ -39,6 +41,20 @@ class BackendOfKeras(Backend):
         # What JAX makes of float64: drawn as such, not rounded afterwards.
         return np.dtype(np.float32)
 
+    def is_repeated(self, dtype: Any) -> bool:
+        if jax.default_backend() != "cpu" or not jax.config.jax_threefry_partitionable:
+            return False
+        if jax.config.jax_default_prng_impl != "threefry2x32":
+            return False
+        try:
+            wanted = standardize(dtype)
+        except ValueError:
+            return True  # The rules refuse it.
+        if wanted.itemsize >= 4:
+            return True
+        # Where 64-bit numbers are enabled, parameters do not become float32 first.
+        return not jax.config.jax_enable_x64 and (wanted != np.float16 or _rounds_float16_twice())
+
     def run(self, call: Call, trial: Draw) -> Any:
         if in_symbolic_scope():
             return self.placeholder(trial)
@@ -66,3 +82,17 @@ class BackendOfKeras(Backend):
         if in_symbolic_scope():
             return self.placeholder(trial)
         return draw_sharded(call, trial, sharding)
+
+
+@cache
+def _rounds_float16_twice() -> bool:
+    """Whether JAX rounds products and sums of float16 each on its own, as the stream does.
+
+    Where the processor has arithmetic for float16, XLA fuses them, and uniform values differ.
+    """
+    law: dict[str, Any] = {"shape": (256,), "dtype": "float16"}
+    with jax.ensure_compile_time_eval():
+        key = jnp.array([1, 0], dtype="uint32")
+        theirs = np.asarray(jax.random.uniform(key, minval=-0.3, maxval=0.9, **law))
+    draw = rules_of(BackendOfKeras.name).uniform(seed=1, low=-0.3, high=0.9, **law)
+    return np.array_equal(theirs, draw.draw())

@@ -8,36 +8,14 @@ use crate::rng::words::{WordBlocks, Words};
 use crate::simd::{Kernel, Lane, Simd, run};
 
 /// Writes elements `first ..` of the tensor that `sampler` makes of `words` to the whole of `out`.
-/// With `bounds`, values are held inside them before they are rounded to the element type.
+/// With `bounds`, values of a sampler that [holds](Sampler::HOLDS) are held inside them before they
+/// are rounded to the element type.
 pub(crate) fn fill<E: Store, D: Sampler<E::Lane>>(
     sampler: D,
     words: impl Words,
     bounds: Option<Bounds>,
     first: u64,
-    out: &mut [MaybeUninit<E>],
-) {
-    for_each_job(sampler, words, first, out, |job| match bounds {
-        Some(bounds) => run(Held(job, bounds)),
-        None => run(Plain(job)),
-    });
-}
-
-/// As [`fill`] without bounds, for samplers that never have any: half the code is compiled.
-pub(crate) fn fill_unbounded<E: Store, D: Sampler<E::Lane>>(
-    sampler: D,
-    words: impl Words,
-    first: u64,
-    out: &mut [MaybeUninit<E>],
-) {
-    for_each_job(sampler, words, first, out, |job| run(Plain(job)));
-}
-
-fn for_each_job<E: Store, D: Sampler<E::Lane>, W: Words>(
-    sampler: D,
-    words: W,
-    first: u64,
     mut out: &mut [MaybeUninit<E>],
-    run_job: impl Fn(Job<'_, E, D, W>),
 ) {
     let per_block = per_block::<E::Lane>() as u64;
     // The blocks of a kernel share the upper part of their number, so runs are cut where it
@@ -50,14 +28,18 @@ fn for_each_job<E: Store, D: Sampler<E::Lane>, W: Words>(
         let (now, later) = out.split_at_mut(left.min(out.len()));
         let next = first.wrapping_add(now.len() as u64);
         let block = first / per_block;
-        run_job(Job {
+        let job = Job {
             sampler,
             words,
             upper: (block >> bits) as u32,
             block: (block & ((1 << bits) - 1)) as u32,
             skip: (first % per_block) as usize,
             out: now,
-        });
+        };
+        match bounds {
+            Some(bounds) if D::HOLDS => run(Held(job, bounds)),
+            _ => run(Plain(job)),
+        }
         out = later;
         first = next;
     }

@@ -40,7 +40,7 @@ pub(crate) fn fill_block<E: Copy + Send + Sync>(
             parts,
             || (),
             |(), (number, to)| {
-                fill_positions(block, number * part, to, &fill_run);
+                fill_positions(block, number * part, to, &mut |first, to| fill_run(first, to));
                 Ok(())
             },
         );
@@ -51,14 +51,15 @@ pub(crate) fn fill_block<E: Copy + Send + Sync>(
     let pieces = lanes.flat_map(|(number, lane)| pieces(number * lane_len, lane, part));
     let scratch = || vec![MaybeUninit::uninit(); lane_len.min(MAX_SCRATCH)];
     exec.for_each(pieces, scratch, |scratch, (position, mut piece)| {
+        let mut fill_run = |first, to: &mut [MaybeUninit<E>]| fill_run(first, to);
         if let Some(to) = piece.as_slice_mut() {
-            fill_positions(block, position, to, &fill_run);
+            fill_positions(block, position, to, &mut fill_run);
             return Ok(());
         }
         let mut position = position;
         for mut to in piece.axis_chunks_iter_mut(Axis(0), scratch.len()) {
             let from = &mut scratch[..to.len()];
-            fill_positions(block, position, from, &fill_run);
+            fill_positions(block, position, from, &mut fill_run);
             to.iter_mut().zip(from).for_each(|(to, from)| *to = *from);
             position += to.len();
         }
@@ -84,12 +85,13 @@ fn pieces<E>(
     })
 }
 
-/// Writes the block's elements from `position` on to the whole of `to`.
-fn fill_positions<E: Copy>(
+/// Writes the block's elements from `position` on to the whole of `to`, by `fill_run` as in
+/// [`fill_block`].
+pub(crate) fn fill_positions<E: Copy>(
     block: &Block,
     position: usize,
     to: &mut [MaybeUninit<E>],
-    fill_run: &impl Fn(u64, &mut [MaybeUninit<E>]),
+    fill_run: &mut impl FnMut(u64, &mut [MaybeUninit<E>]),
 ) {
     for (at, run) in block.runs(position..position + to.len()) {
         let to = &mut to[at - position..at - position + run.len];
@@ -110,7 +112,7 @@ fn fill_positions<E: Copy>(
 fn fill_dense<E: Copy>(
     run: Run,
     to: &mut [MaybeUninit<E>],
-    fill_run: &impl Fn(u64, &mut [MaybeUninit<E>]),
+    fill_run: &mut impl FnMut(u64, &mut [MaybeUninit<E>]),
 ) {
     let stride = run.step.unsigned_abs() as usize;
     let mut span = [MaybeUninit::uninit(); 1024];

@@ -21,6 +21,9 @@ pub(crate) type Group<V> = [[V; 2]; GROUP];
 /// [`crate::rng::words::WordBlocks`] gives them. The result is the values of the same blocks in
 /// natural order.
 pub(crate) trait Sampler<L: Lane>: Copy + Send + Sync {
+    /// Whether values may have to be held within bounds afterwards. Where not, no code is made that
+    /// does it.
+    const HOLDS: bool = true;
     /// The parameters in every lane.
     type Splat<S: Simd>: Copy;
     /// Spreads the parameters to all lanes.

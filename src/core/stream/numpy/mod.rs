@@ -199,7 +199,7 @@ fn fill_normal<T: parse::Target>(
     out: ArrayViewMutD<'_, MaybeUninit<T>>,
     exec: &Exec<'_>,
 ) -> Result<(), Error> {
-    let (block, mirror) = pick::ascending(block)?;
+    let (block, mirror) = pick::Mirror::ascending(block)?;
     let Some((first, end)) = ends(&block) else { return Ok(()) };
     let one_run = end - first == block.len() as u64;
     let in_order = exec.threads() == 1 || block.len() < MIN_SHARED;

@@ -8,24 +8,9 @@ use std::mem::MaybeUninit;
 use ndarray::iter::IterMut;
 use ndarray::{ArrayViewMutD, IxDyn};
 
-use crate::block::{Axis, Block, Run};
+use crate::block::{Block, Run};
 use crate::error::Error;
-
-/// The same elements as those of `block` with positive steps, and which axes were reversed for it.
-pub(super) fn ascending(block: &Block) -> Result<(Block, Mirror), Error> {
-    let turn = |axis: &Axis| match axis.len {
-        0 | 1 => Axis { step: 1, ..*axis },
-        len if axis.step < 0 => Axis {
-            start: axis.start.wrapping_add_signed(axis.step * (len as isize - 1)),
-            step: -axis.step,
-            len,
-        },
-        _ => *axis,
-    };
-    let axes = block.axes().iter().map(turn).collect();
-    let turned = block.axes().iter().map(|axis| (axis.len, axis.len > 1 && axis.step < 0));
-    Ok((Block::new(block.shape().to_vec(), axes)?, Mirror { axes: turned.collect() }))
-}
+use crate::stream::ascending::ascending;
 
 /// The length of every axis of a block and whether the axis was reversed.
 #[derive(Debug)]
@@ -34,6 +19,13 @@ pub(super) struct Mirror {
 }
 
 impl Mirror {
+    /// The same elements as those of `block` with positive steps, and which axes were reversed.
+    pub(super) fn ascending(block: &Block) -> Result<(Block, Self), Error> {
+        let (block, turned) = ascending(block)?;
+        let axes = block.axes().iter().map(|axis| axis.len).zip(turned).collect();
+        Ok((block, Self { axes }))
+    }
+
     /// Whether all axes are as they were.
     pub(super) fn is_identity(&self) -> bool {
         self.axes.iter().all(|&(_, turned)| !turned)

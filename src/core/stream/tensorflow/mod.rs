@@ -14,7 +14,7 @@
 //! beside a TensorFlow on the same machine. Which NaN a NaN is, is not promised. Orthogonal: the
 //! Gaussian exactly, its QR factor to rounding.
 
-use super::counter::fill::fill_unbounded;
+use super::counter::fill::fill;
 use super::counter::random_access::fill_block;
 use super::counter::sampler::Sampler;
 use super::plan::{Key, Plan, Stream};
@@ -171,7 +171,7 @@ impl<E: Computed, D: Sampler<E::Lane>> Plan for ScaledPlan<E, D> {
 
     fn fill(&self, block: &Block, out: OutMut<'_>, exec: &Exec<'_>) -> Result<(), Error> {
         fill_block(block, E::of(out)?, exec, |first, to| {
-            fill_unbounded::<E, _>(self.sampler, self.words, first, to);
+            fill::<E, _>(self.sampler, self.words, None, first, to);
         })
     }
 }
@@ -195,7 +195,7 @@ impl<E: Computed, D: Sampler<E::Lane>> Plan for UnderflowPlan<E, D> {
             let mut first = first;
             for to in to.chunks_mut(values.len()) {
                 let values = &mut values[..to.len()];
-                fill_unbounded::<E, _>(self.standard, self.words, first, lend(values));
+                fill::<E, _>(self.standard, self.words, None, first, lend(values));
                 for (to, value) in to.iter_mut().zip(values) {
                     to.write(self.affine.without_subnormals(*value));
                 }

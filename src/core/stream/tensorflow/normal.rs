@@ -22,6 +22,7 @@ impl<E> Normal<E> {
 const LEAST: f64 = 1e-7;
 
 impl<E: Computed<Lane = f32>> Sampler<f32> for Normal<E> {
+    const HOLDS: bool = false;
     type Splat<S: Simd> = ();
 
     #[inline(always)]
@@ -48,6 +49,7 @@ impl<E: Computed<Lane = f32>> Sampler<f32> for Normal<E> {
 }
 
 impl Sampler<f64> for Normal<f64> {
+    const HOLDS: bool = false;
     type Splat<S: Simd> = ();
 
     #[inline(always)]

@@ -269,6 +269,7 @@ pub(super) struct Scaled<E: Computed, D> {
 }
 
 impl<E: Computed, D: Sampler<E::Lane>> Sampler<E::Lane> for Scaled<E, D> {
+    const HOLDS: bool = false;
     type Splat<S: Simd> = (D::Splat<S>, Splat<S, E>);
 
     #[inline(always)]

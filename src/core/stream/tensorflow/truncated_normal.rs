@@ -18,17 +18,14 @@ use crate::error::Error;
 use crate::parallel::Exec;
 use crate::rng::philox::{ListedWords, PhiloxWords, SpacedWords};
 use crate::simd::lend;
-use crate::stream::counter::fill::fill_unbounded;
+use crate::stream::counter::fill::fill;
 use crate::stream::counter::random_access::fill_block;
 use crate::stream::counter::sampler::{Sampler, per_block};
 use crate::stream::plan::Plan;
 
-/// The most elements that a block makes.
-const MAX_SIZE: usize = 4;
-
 /// Elements drawn at once, where there are many and where there are few. Both divide 2^32, so
 /// that the counters of a chunk have the same upper words.
-const LARGE_CHUNK: usize = 4096;
+const LARGE_CHUNK: usize = 2048;
 const SMALL_CHUNK: usize = 256;
 
 /// A plan for elements of type `E`.
@@ -82,20 +79,19 @@ where
 /// The groups of a chunk.
 struct Groups<L, const CHUNK: usize> {
     words: PhiloxWords,
-    values: [L; CHUNK],
-    /// What the groups that are not full draw next.
-    candidates: [L; CHUNK],
-    /// The groups that are not full, at the front, and how many values they have.
+    /// The groups' values, and what those that are not full draw next.
+    rooms: [[L; CHUNK]; 2],
+    /// The groups that are not full, at the front.
     open: [Open; CHUNK],
     /// Their next blocks.
     numbers: [u32; CHUNK],
 }
 
-/// A group that is not full.
+/// A group that is not full, and how many values it has.
 #[derive(Clone, Copy, Default)]
 struct Open {
-    group: u32,
-    len: u32,
+    group: u16,
+    len: u16,
 }
 
 impl<L: Wide, const CHUNK: usize> Groups<L, CHUNK>
@@ -105,8 +101,7 @@ where
     fn new(words: PhiloxWords) -> Self {
         Self {
             words,
-            values: [L::ZERO; CHUNK],
-            candidates: [L::ZERO; CHUNK],
+            rooms: [[L::ZERO; CHUNK]; 2],
             open: [Open::default(); CHUNK],
             numbers: [0; CHUNK],
         }
@@ -118,50 +113,50 @@ where
         // 64 blocks for each value.
         let spacing = 6 + size.ilog2();
         let words = SpacedWords { words: self.words, spacing };
-        let values = &mut self.values[..len];
-        fill_unbounded::<L, _>(Normal::<L>::NEW, words, first, lend(values));
+        let [values, candidates] = &mut self.rooms;
+        let values = &mut values[..len];
+        fill::<L, _>(Normal::<L>::NEW, words, None, first, lend(values));
         let mut left = 0;
         for (group, values) in values.chunks_exact(size).enumerate() {
-            self.open[left].group = group as u32;
+            self.open[left].group = group as u16;
             let full = values.iter().fold(true, |full, value| full & !value.is_outside());
             left += usize::from(!full);
         }
         for open in &mut self.open[..left] {
-            let values = &mut values[open.group as usize * size..][..size];
+            let values = &mut values[usize::from(open.group) * size..][..size];
             open.len = 0;
             for i in 0..size {
                 let value = values[i];
-                values[open.len as usize] = value;
-                open.len += u32::from(!value.is_outside());
+                values[usize::from(open.len)] = value;
+                open.len += u16::from(!value.is_outside());
             }
         }
         let block = (first / size as u64) << spacing;
         let mut attempt = 0;
         while left > 0 {
             attempt += 1;
-            let open = &mut self.open[..left];
-            for (number, open) in self.numbers.iter_mut().zip(&*open) {
-                *number = (block as u32).wrapping_add((open.group << spacing) + attempt);
+            for (number, open) in self.numbers.iter_mut().zip(&self.open[..left]) {
+                let group = u32::from(open.group) << spacing;
+                *number = (block as u32).wrapping_add(group + attempt);
             }
-            let numbers = &self.numbers[..left];
             let upper = (block >> 32) as u32;
-            let words = ListedWords { words: self.words, upper, numbers };
-            let candidates = &mut self.candidates[..left * size];
-            fill_unbounded::<L, _>(Normal::<L>::NEW, words, 0, lend(candidates));
-            left = 0;
-            for (i, candidates) in candidates.chunks_exact(size).enumerate() {
+            let words = ListedWords { words: self.words, upper, numbers: &self.numbers[..left] };
+            let drawn = &mut candidates[..left * size];
+            fill::<L, _>(Normal::<L>::NEW, words, None, 0, lend(drawn));
+            let count = std::mem::take(&mut left);
+            for i in 0..count {
                 let Open { group, len } = self.open[i];
-                let values = &mut values[group as usize * size..][..size];
-                let mut len = len as usize;
-                // Room for all, so that nothing depends on which are kept.
-                let mut kept = [L::ZERO; 2 * MAX_SIZE];
-                kept[..size].copy_from_slice(values);
-                for candidate in candidates {
-                    kept[len] = *candidate;
-                    len += usize::from(!candidate.is_outside());
+                let values = &mut values[usize::from(group) * size..][..size];
+                let mut len = usize::from(len);
+                for candidate in &mut candidates[i * size..][..size] {
+                    // Without a branch on chance: what a full group has no place for is written
+                    // where it stands.
+                    let value = *candidate;
+                    let place = if len < size { &mut values[len] } else { candidate };
+                    *place = value;
+                    len += usize::from((len < size) & !value.is_outside());
                 }
-                values.copy_from_slice(&kept[..size]);
-                self.open[left] = Open { group, len: len as u32 };
+                self.open[left] = Open { group, len: len as u16 };
                 left += usize::from(len < size);
             }
         }

@@ -31,6 +31,7 @@ pub(super) fn unit_f32<S: Simd, const BITS: u32>(simd: S, words: S::U32) -> S::F
 macro_rules! unit {
     ($($t:ty, $bits:literal;)*) => {$(
         impl Sampler<f32> for Unit<$t> {
+            const HOLDS: bool = false;
             type Splat<S: Simd> = ();
 
             #[inline(always)]
@@ -72,6 +73,7 @@ pub(super) fn unit_f64<S: Simd>(simd: S, [even, odd]: [S::U64; 2]) -> [S::F64; 2
 }
 
 impl Sampler<f64> for Unit<f64> {
+    const HOLDS: bool = false;
     type Splat<S: Simd> = ();
 
     #[inline(always)]
