@@ -111,7 +111,7 @@ def test_the_vectors_of_keras_on_jax(maker: Any) -> None:
 
 
 def test_every_number_that_a_normal_is_made_of(maker: Any) -> None:
-    """The 2^23 values of the vectors, which the kernels are held against, are the installed JAX's."""
+    """The 2^23 values that the kernels are held against are those of the installed JAX."""
     made = {"normal": maker.normals(), "truncated_normal": maker.truncated_normals()}
     table = rows("jax_erf_inv")
     assert [row[0] for row in table] == list(made)
@@ -362,10 +362,10 @@ def test_numbers_that_are_refused(number: Any, error: type[Exception]) -> None:
 
 def test_a_generator_is_not_advanced_for_what_is_refused() -> None:
     generator = seedbed.random.SeedGenerator(1)
-    for given in ({"dtype": "int32"}, {"stddev": "x"}, {"shape": (2.0,)}):
-        arguments = {"shape": (2,), **given}
+    for wrong in ({"dtype": "int32"}, {"stddev": "x"}, {"shape": (2.0,)}):
+        arguments: dict[str, Any] = {"shape": (2,), **wrong}
         with pytest.raises((TypeError, ValueError)):
             seedbed.random.normal(**arguments, seed=generator)
-    with pytest.raises(ValueError, match="must be -2.0"):
+    with pytest.raises(ValueError, match=r"must be -2\.0"):
         seedbed.random.truncated_normal((2,), seed=generator, upper=1.0)
     assert generator.state[1] == 0

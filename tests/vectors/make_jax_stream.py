@@ -35,7 +35,7 @@ def fnv1a(data: bytes) -> int:
 
 
 def fnv1a_of_lanes(words: np.ndarray) -> int:
-    """FNV-1a of the hashes of 4096 lanes, which take the words in turn: many words in little time."""
+    """FNV-1a of the hashes of 4096 lanes, which take the words in turn: little time for many."""
     lanes = np.full(4096, OFFSET, np.uint64)
     for row in words.reshape(-1, 4096).astype(np.uint64):
         lanes = (lanes ^ row) * PRIME

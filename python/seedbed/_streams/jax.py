@@ -132,7 +132,7 @@ def _dtype_of(dtype: Any, floating: bool = False) -> np.dtype[Any]:
 def _by_numpy(dtype: Any) -> np.dtype[Any]:
     """The dtype that NumPy knows by another name, such as "half" or "f4"."""
     try:
-        known = np.dtype(dtype)
+        known: np.dtype[Any] = np.dtype(dtype)
     except TypeError:
         raise TypeError(f"`dtype` must be one of JAX's. Received: dtype={dtype}") from None
     if not known.isnative or (known.kind not in "biufc" and known.name not in _DRAWN):

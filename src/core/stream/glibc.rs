@@ -52,19 +52,19 @@ const LOGARITHM: [f64; 16] = [
     f64::from_bits(0x3fd1_058b_c8a0_7ee1),
     f64::from_bits(0x3fd4_0430_57b6_ee09),
 ];
-/// ln(1 + r) = r + r^2 (LOG[2] + LOG[1] r + LOG[0] r^2).
+/// ln(1 + r) = r + r^2 (LOG\[2\] + LOG\[1\] r + LOG\[0\] r^2).
 const LOG: [f64; 3] = [
     f64::from_bits(0xbfd0_0ea3_48b8_8334),
     f64::from_bits(0x3fd5_575b_0be0_0b6a),
     f64::from_bits(0xbfdf_fffe_f20a_4123),
 ];
-/// sin x = x + SIN[0] x^3 + x^5 (SIN[1] + SIN[2] x^2).
+/// sin x = x + SIN\[0\] x^3 + x^5 (SIN\[1\] + SIN\[2\] x^2).
 const SIN: [f64; 3] = [
     f64::from_bits(0xbfc5_5554_5995_a603),
     f64::from_bits(0x3f81_1076_0523_0bc4),
     f64::from_bits(0xbf29_94eb_3774_cf24),
 ];
-/// cos x = 1 + COS[0] x^2 + COS[1] x^4 + x^6 (COS[2] + COS[3] x^2).
+/// cos x = 1 + COS\[0\] x^2 + COS\[1\] x^4 + x^6 (COS\[2\] + COS\[3\] x^2).
 const COS: [f64; 4] = [
     f64::from_bits(0xbfdf_ffff_fd0c_621c),
     f64::from_bits(0x3fa5_5553_e106_8f19),

@@ -4,6 +4,8 @@
 //! log1p is rational below sqrt(2) - 1 as in float32, and the platform's `log`, which XLA calls as
 //! well, elsewhere. Consumes two words an element. Stability: Exact, with the reference's libm.
 
+#![allow(clippy::excessive_precision, reason = "the digits of the source")]
+
 use crate::error::{Error, shown};
 use crate::simd::{Simd, lend};
 use crate::stream::counter::sampler::{GROUP, Group, Sampler, from_octave, pairs_in_order};

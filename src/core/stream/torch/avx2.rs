@@ -5,6 +5,8 @@
 //! addition is the choice of the compiler that built torch, and matters to the last bit. Written
 //! for numbers of 24 bits, the only ones that occur; the test goes through all of them.
 
+#![allow(clippy::excessive_precision, reason = "the digits of the source")]
+
 use crate::simd::Simd;
 
 /// The functions.

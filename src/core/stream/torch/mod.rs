@@ -106,7 +106,7 @@ fn no_dtype(dtype: DType, does: &str) -> Error {
 /// Refuses what torch refuses.
 fn check(distribution: &Distribution) -> Result<(), Error> {
     match *distribution {
-        Distribution::Normal { stddev, .. } if !(stddev >= 0.0) => {
+        Distribution::Normal { stddev, .. } if stddev.is_nan() || stddev < 0.0 => {
             Err(Error::value("stddev", "must be >= 0", shown(stddev)))
         }
         Distribution::TruncatedNormal { lower, upper, .. }

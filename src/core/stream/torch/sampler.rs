@@ -80,7 +80,7 @@ impl Ending {
         let all = len * values;
         if all < lanes {
             Self::Few
-        } else if all % lanes == 0 {
+        } else if all.is_multiple_of(lanes) {
             Self::None
         } else {
             // float32 takes words for the incomplete block, which is made again; the 16-bit types

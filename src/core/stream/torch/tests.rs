@@ -163,8 +163,8 @@ impl<F: Functions> Kernel for &mut All<F> {
                 let value = simd.add_f32(simd.mul_f32(radius, value), simd.splat_f32(0.0));
                 let mut lanes = [0.0; 16];
                 simd.store_f32(value, lend(&mut lanes));
-                for i in 0..S::LANES {
-                    self.out[at + i][k] = lanes[i];
+                for (out, lane) in self.out[at..].iter_mut().zip(&lanes[..S::LANES]) {
+                    out[k] = *lane;
                 }
             }
         }
