@@ -197,8 +197,9 @@ def test_a_dry_run_refuses_what_the_run_refuses(
         assert shown.out == ""
         said.append(shown.err)
     assert said[0] == said[1]
-    start = f"seedbed: error: {spec}: tensor 2 (`w.{{i}}`): `init`: "
-    assert said[0].startswith(start)
+    # Of the initializer, or of a key of its config.
+    start = f"seedbed: error: {spec}: tensor 2 (`w.{{i}}`): `init"
+    assert said[0].startswith((f"{start}`: ", f"{start}.config"))
     assert message in said[0].removeprefix(start)
     assert said[0].count("\n") == 1
     assert out.read_bytes() == b"before"
