@@ -147,7 +147,7 @@ REFUSED = [
     ("Orthogonal", "", "[4, 4]", "int32", "philox", "int32"),
     ("Orthogonal", "gain = inf", "[4, 4]", "float32", "philox", "`gain` must be finite"),
     ("Orthogonal", "gain = nan", "[4, 4]", "float32", "numpy", "`gain` must be finite"),
-    ("Orthogonal", 'gain = "x"', "[4, 4]", "float32", "philox", "`gain` must be a"),
+    ("Orthogonal", 'gain = "x"', "[4, 4]", "float32", "philox", "`x`, which is no variable"),
     ("Orthogonal", "", "[4]", "float32", "philox", "at least two-dimensional"),
     ("Orthogonal", "", "[4, 4]", "float16", "numpy", "float16"),
     ("Orthogonal", "seed = 4294967296", "[4, 4]", "float32", "numpy", "0 .. 2**32-1"),
