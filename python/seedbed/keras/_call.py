@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import keras
 import numpy as np
 
-from seedbed._streams import rules_of, streams
+from seedbed._streams import rules_of
 from seedbed.keras._backends import BACKEND
 
 if TYPE_CHECKING:
@@ -137,11 +137,6 @@ class _Taken:
         return self.state
 
 
-def is_available(stream: str | None) -> bool:
-    """Whether seedbed has the stream; what a backend draws may be a stream that it lacks."""
-    return stream != AS_KERAS or BACKEND.name in streams()
-
-
 def check_stream(stream: str | None) -> None:
     """Refuses what is no stream.
 
@@ -184,7 +179,7 @@ def call(
         layout = BACKEND.sharding(layout)
     if stream == AS_KERAS:
         # Bit for bit is what was asked for.
-        known = law.is_elementwise and is_available(stream) and BACKEND.is_repeated(dtype)
+        known = law.is_elementwise and BACKEND.is_repeated(dtype)
         stream, insists = (BACKEND.name if known else None), False
     else:
         known = True

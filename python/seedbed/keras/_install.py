@@ -16,8 +16,7 @@ from contextvars import ContextVar
 from threading import RLock
 from typing import TYPE_CHECKING, Any, Final
 
-from seedbed.keras._backends import BACKEND
-from seedbed.keras._call import AS_KERAS, LAWS, Law, call, check_stream, is_available
+from seedbed.keras._call import AS_KERAS, LAWS, Law, call, check_stream
 from seedbed.keras._convert import adopted
 from seedbed.keras._private import registries_of_get
 
@@ -37,7 +36,6 @@ _process: _Service | None = None
 _scope: ContextVar[_Service | None] = ContextVar("seedbed_keras_installed", default=None)
 _scopes = 0  # how many `installed` blocks run, in any thread
 _replaced: Final[list[tuple[Any, str, Any, Any]]] = []  # (owner, name, original, ours)
-_told = False
 
 
 def install(stream: str | None = None) -> None:
@@ -45,8 +43,8 @@ def install(stream: str | None = None) -> None:
 
     Args:
         stream: The name of a stream; None for seedbed's default at the time of each call; "keras"
-            for exactly the numbers that the active backend of Keras draws itself. Where seedbed
-            lacks that stream Keras' own code runs, and a warning says so once.
+            for exactly the numbers that the active backend of Keras draws itself. What the stream
+            of that backend does not promise is drawn by Keras' own code.
 
     Raises:
         ValueError: No stream has this name, or another one is installed.
@@ -61,7 +59,6 @@ def install(stream: str | None = None) -> None:
             )
         _replace()
         _process = _Service(stream)
-    _tell(stream, depth=2)
 
 
 def uninstall() -> None:
@@ -97,26 +94,12 @@ def installed(stream: str | None = None) -> Iterator[None]:
         _scopes += 1
     token = _scope.set(_Service(stream))
     try:
-        _tell(stream, depth=3)
         yield
     finally:
         _scope.reset(token)
         with _lock:
             _scopes -= 1
             _restore()
-
-
-def _tell(stream: str | None, depth: int) -> None:
-    """Says once that Keras itself draws the numbers asked for, to the caller at `depth`."""
-    global _told
-    if is_available(stream) or _told:
-        return
-    _told = True
-    warnings.warn(
-        f"seedbed has no stream that repeats Keras' {BACKEND.name} backend yet: with "
-        f"`stream={stream!r}` Keras' own code draws, exactly but no faster.",
-        stacklevel=depth + 1,
-    )
 
 
 def _replace() -> None:

@@ -25,7 +25,7 @@ from seedbed._core import get_num_threads
 from seedbed._seeds import fold_in, in_range
 from seedbed._streams import rules_of
 from seedbed.keras._backends import BACKEND
-from seedbed.keras._call import AS_KERAS, LAWS, Call, check_stream, is_available
+from seedbed.keras._call import AS_KERAS, LAWS, Call, check_stream
 from seedbed.keras._origin import Origin, has_automatic_name, is_kerass_own, layers_of, origins
 from seedbed.keras._private import has_value, places_in_file
 
@@ -172,7 +172,7 @@ def _task(origin: Origin, seed: int, stream: str | None) -> tuple[_Task, int | N
         name: str | None
         if stream == AS_KERAS:
             seed %= _KERAS_SEEDS
-            known, name = law.is_elementwise and is_available(stream), BACKEND.name
+            known, name = law.is_elementwise and BACKEND.is_repeated(dtype), BACKEND.name
             insists = False
         else:
             name = getattr(initializer, "stream", None) if stream is None else stream

@@ -12,7 +12,7 @@ import pytest
 
 import seedbed
 import seedbed.keras
-from cases import BACKEND, LAYERS, RANDOM, data, kernels, subclass_of, value
+from cases import LAYERS, RANDOM, data, kernels, subclass_of, value
 from seedbed import initializers as on_numpy
 from seedbed.keras import _install, initializers
 
@@ -108,21 +108,6 @@ def test_streams_and_nesting() -> None:
     assert data(init((6, 5))) == own
 
 
-def test_the_stream_of_keras_is_said_once_to_be_missing(monkeypatch: Any) -> None:
-    monkeypatch.setattr(_install, "_told", False)
-    available = BACKEND in seedbed.show_config("dicts")["streams"]["available"]
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        for _ in range(2):
-            with seedbed.keras.installed("keras"):
-                pass
-            seedbed.keras.install("keras")
-            seedbed.keras.uninstall()
-    assert len([w for w in said if "no stream" in str(w.message)]) == (0 if available else 1)
-    assert all(w.filename == __file__ for w in said)
-
-
-@pytest.mark.filterwarnings("ignore:seedbed has no stream")
 @pytest.mark.parametrize("name", RANDOM)
 def test_the_stream_of_keras_is_exact(name: str) -> None:
     for seed in (0, 1, 12345, 2**31 - 1):
@@ -195,7 +180,6 @@ def weights_of(name: str) -> list[tuple[Any, bytes]]:
 
 # Without values, as in a symbolic build on NumPy, the hub's own code warns.
 @pytest.mark.filterwarnings("ignore::RuntimeWarning", "ignore:Layer .* looks like:UserWarning")
-@pytest.mark.filterwarnings("ignore:seedbed has no stream")
 @pytest.mark.parametrize("name", MODELS)
 def test_models_of_others(name: str) -> None:
     own = weights_of(name)

@@ -24,7 +24,6 @@ def test_there_are_snippets_and_all_are_python():
     assert TEXT.count("```") == 2 * len(SNIPPETS)
 
 
-@pytest.mark.filterwarnings("ignore:seedbed has no stream that repeats:UserWarning")
 @pytest.mark.parametrize("snippet", [s for s in SNIPPETS if runs_here(s)])
 def test_a_snippet_runs_as_pasted(snippet):
     try:

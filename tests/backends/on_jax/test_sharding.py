@@ -76,7 +76,6 @@ def test_model_parallel(seed: str, inside: bool) -> None:
     assert drawn == [data(twin((32, 16))) for _ in range(2)]
 
 
-@pytest.mark.filterwarnings("ignore:seedbed has no stream")
 def test_installed_in_distributions() -> None:
     for make in (distribution, keras.distribution.DataParallel):
         with make().scope():
