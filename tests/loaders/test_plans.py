@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import torch
 import transformers
 
 from seedbed import Plan
+from seedbed._plan.draft import TO_CHOOSE
 
 ROOT = Path(__file__).parents[2]
 WIDTH = {"hidden_size": 64, "intermediate_size": 128, "num_attention_heads": 4}
@@ -110,3 +113,50 @@ def test_presets_draw_as_transformers_does() -> None:
             # Six standard errors.
             deviation = values.square().mean().sqrt().item()
             assert abs(deviation / (law.std or 0) - 1) < 6 / math.sqrt(2 * values.numel())
+
+
+MODULE = """
+import torch
+
+class Block(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.up = torch.nn.Linear(64, 256)
+
+class Model(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = torch.nn.Embedding(100, 64)
+        self.blocks = torch.nn.ModuleList(Block() for _ in range(3))
+        self.head = torch.nn.Linear(64, 100, bias=False)
+        self.head.weight = self.embed.weight
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+def build():
+    return Model()
+
+def wrapped():
+    return torch.nn.Sequential(torch.compile(Model()))
+"""
+
+
+def test_a_torch_module_gives_its_names(tmp_path: Path) -> None:
+    (tmp_path / "of_user.py").write_text(MODULE)
+
+    def spec(function: str) -> str:
+        command = [sys.executable, "-m", "seedbed", "spec", f"of_user:{function}"]
+        ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=400)
+        assert ended.returncode == 0, ended.stderr
+        return ended.stdout
+
+    text = spec("build")
+    assert "let = { layers = 3 }" in text
+    made = Plan.from_toml(text.replace(TO_CHOOSE, "zeros")).resolve()
+    assert made.tied == {"head.weight": "embed.weight"}
+    assert {t.name: (t.shape, t.dtype.name) for t in made.tensors} == {
+        "embed.weight": ((100, 64), "float32"),
+        **{f"blocks.{n}.up.weight": ((256, 64), "float32") for n in range(3)},
+        **{f"blocks.{n}.up.bias": ((256,), "float32") for n in range(3)},
+        "steps": ((), "int64"),
+    }
+    assert '"0.blocks.{layer}.up.weight"' in spec("wrapped")

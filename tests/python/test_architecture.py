@@ -15,7 +15,11 @@ RUST = Path(__file__).parents[2] / "src"
 # that is not the stream.
 OWN_FILES = {"_streams/__init__.py", "_core.pyi"}
 # Where libraries are named whose names streams have, too.
-LIBRARY_FILES = {"_config.py": {"numpy"}, "_plan/axes.py": {"torch"}}
+LIBRARY_FILES = {
+    "_config.py": {"numpy"},
+    "_plan/axes.py": {"torch"},
+    "_plan/models.py": {"jax", "torch"},
+}
 
 
 def modules() -> dict[str, Path]:

@@ -47,6 +47,13 @@ _VERIFY = """examples:
   seedbed verify model.toml model.safetensors        every byte
   seedbed verify model.toml model/ --sample 1        the ends of each tensor and 1 % between"""
 
+_SPEC = """examples:
+  seedbed spec model.safetensors.index.json > plan.toml   headers are read, no values
+  seedbed spec config.json                                by transformers, without weights
+  seedbed spec mypackage.models:build                     a function that returns a torch
+                                                          module, a Keras model or a JAX tree
+                                                          of shapes; its module is imported"""
+
 T = TypeVar("T")
 
 
@@ -133,6 +140,17 @@ def _parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         _FOUND_CODES.format(found="the checkpoint differs"),
     )
     _add_verify(verify)
+    spec = subcommand(
+        "spec",
+        "print the names and shapes of a model as a plan that lacks only its rules",
+        _SPEC,
+        "exit codes: 0 done; 2 the names cannot be known",
+    )
+    spec.add_argument(
+        "source",
+        metavar="FROM",
+        help="a safetensors file, an index, a directory, a config.json, or MODULE:FUNCTION",
+    )
     selfcheck = subcommand(
         "selfcheck",
         "compare the exact streams with the backends that are installed",
@@ -148,6 +166,7 @@ def _parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         "init": init,
         "inspect": inspect,
         "verify": verify,
+        "spec": spec,
         "selfcheck": selfcheck,
         "preset": preset,
     }

@@ -21,7 +21,7 @@ import seedbed
 from seedbed._checkpoint.publish import WriteError
 from seedbed._checkpoint.reader import ReadError
 from seedbed._command import arguments as command_line
-from seedbed._command import init, inspect, preset, verify
+from seedbed._command import init, inspect, preset, spec, verify
 from seedbed._command.interruption import Interrupted, interruptible
 from seedbed._command.terminal import say
 from seedbed._command.usage import UsageError
@@ -48,10 +48,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     return verify.run(options)
                 case "preset":
                     preset.run(options)
+                case "spec":
+                    spec.run(options)
                 case "selfcheck":
                     return _selfcheck()
-                case "preset":
-                    preset.run(options)
         return DONE
     except (UsageError, SpecError, ReadError) as error:
         return _complain(str(error), WRONG)

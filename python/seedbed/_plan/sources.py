@@ -19,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 
 from seedbed._dtypes import standardize
+from seedbed._plan.axes import TORCH
 from seedbed._plan.document import Document
 from seedbed._plan.names import Named
 from seedbed._spec.error import Place, SpecError, one_line
@@ -36,12 +37,14 @@ class Source:
         tied: Names that share another tensor, and the names of those.
         config: The path of the model's config.json, None where there is none.
         dtype: The dtype of the plan, None for the tensors' own.
+        layout: What is usual for the axes where such tensors come from.
     """
 
     tensors: dict[str, tuple[tuple[int, ...], np.dtype[Any] | None]]
     tied: dict[str, str] = field(default_factory=dict)
     config: str | None = None
     dtype: np.dtype[Any] | None = None
+    layout: str = TORCH
 
     @property
     def lines(self) -> Iterator[Named]:
@@ -61,13 +64,24 @@ def tensors_of(document: Document) -> Source:
     """
     assert document.model is not None
     path = os.path.join(os.path.dirname(document.path), document.model)
-    place = document.place
-    if os.path.basename(path).endswith(".json") and not path.endswith(".index.json"):
-        source = _of_config(path, place)
-    else:
-        source = _of_checkpoint(path, place)
+    source = source_at(path, document.place)
     source.dtype = document.dtype
     return source
+
+
+def source_at(path: str, place: Place) -> Source:
+    """Return the tensors of the checkpoint or config.json at `path`.
+
+    Args:
+        path: A safetensors file, an index, a directory or a config.json.
+        place: Where it was named, for errors; the key there is `model`.
+
+    Raises:
+        SpecError: They cannot be known.
+    """
+    if os.path.basename(path).endswith(".json") and not path.endswith(".index.json"):
+        return _of_config(path, place)
+    return _of_checkpoint(path, place)
 
 
 def _of_checkpoint(path: str, place: Place) -> Source:
