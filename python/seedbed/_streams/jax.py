@@ -24,6 +24,7 @@ from seedbed._streams.rules import check_rank
 
 _NARROW: Final = ("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
 _DRAWN: Final = frozenset((*_NARROW, "float32", "float64"))
+_NUMPYS_OWN: Final = "efd"
 
 # What integers of Python may be to JAX where 64-bit numbers are not enabled.
 _INT32: Final = range(-(1 << 31), 1 << 31)
@@ -121,7 +122,8 @@ def _dtype_of(dtype: Any, floating: bool = False) -> np.dtype[Any]:
         if floating:
             raise
         known = _by_numpy(dtype)
-    if known.name not in _DRAWN:
+    # `name` is computed at each call, and takes longer than all the rest.
+    if known.char not in _NUMPYS_OWN and known.name not in _DRAWN:
         raise ValueError(
             f"`dtype` must be one of {', '.join(sorted(_DRAWN))} on this stream. "
             f"Received: dtype={dtype}"
