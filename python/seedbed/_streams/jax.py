@@ -34,14 +34,17 @@ _CUT: Final = 2.0
 
 
 class JaxRules(KerasRules):
-    """What Keras takes, and refuses, on its JAX backend."""
+    """What Keras takes, and refuses, on its JAX backend: of several errors the first it meets."""
 
     def uniform(
         self, shape: Any, dtype: Any, seed: Any, low: Any, high: Any, *, floating: bool = False
     ) -> Draw:
         """As `keras.random.uniform` where `floating`, else as `keras.initializers`, which call past
         its test of the dtype."""
-        dtype = _dtype_of(dtype, floating)
+        if floating:
+            _dtype_of(dtype, floating)
+        self.check_seed(seed)
+        dtype = _dtype_of(dtype)
         shape = _axes(shape)
         low, high = _bound("minval", low), _bound("maxval", high)
         core = self._core.uniform
@@ -49,8 +52,9 @@ class JaxRules(KerasRules):
 
     def normal(self, shape: Any, dtype: Any, seed: Any, mean: Any, stddev: Any) -> Draw:
         """As `keras.random.normal`."""
-        dtype = _dtype_of(dtype)
+        self.check_seed(seed)
         shape = _axes(shape)
+        dtype = _dtype_of(dtype)
         stddev, mean = _factor("stddev", stddev, dtype), _factor("mean", mean, dtype)
         core = self._core.normal
         return self.core_draw(seed, lambda key: core(shape, dtype, key, mean, stddev))
@@ -66,8 +70,9 @@ class JaxRules(KerasRules):
         upper: Any = _CUT,
     ) -> Draw:
         """As `keras.random.truncated_normal`, which cuts at 2 standard deviations."""
-        dtype = _dtype_of(dtype)
+        self.check_seed(seed)
         shape = () if shape is None else _axes(shape)
+        dtype = _dtype_of(dtype)
         stddev, mean = _factor("stddev", stddev, dtype), _factor("mean", mean, dtype)
 
         def core(key: Key) -> Draw:

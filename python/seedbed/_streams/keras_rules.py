@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeAlias
 import numpy as np
 
 from seedbed import _core
-from seedbed._seeds import in_range, resolve_seed
+from seedbed._seeds import SupportsNext, in_range, resolve_seed
 from seedbed._streams.rules import Rules
 
 if TYPE_CHECKING:
@@ -67,6 +67,12 @@ class KerasRules(Rules):
         if seed is None:
             seed = _KerasGlobalGenerator.find(self.name)
         return resolve_seed(seed)
+
+    def check_seed(self, seed: Any) -> None:
+        """Refuses what is no seed, and advances no generator."""
+        is_generator = isinstance(seed, SupportsNext) and not isinstance(seed, type)
+        if type(seed) is int or (seed is not None and not is_generator):
+            self.key(seed)
 
     def core_draw(self, seed: Any, core: Callable[[Key], Draw]) -> Draw:
         """What `core` makes of the key; a generator is advanced only if it makes something."""
