@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 # A whole segment, without zeros before it: "h.07" is a name of its own.
-_NUMBER = re.compile(r"(?<![^./])(0|[1-9][0-9]{0,8})(?![^./])")
+NUMBER = re.compile(r"(?<![^./])(0|[1-9][0-9]{0,8})(?![^./])")
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ def fold(
     """
     families: dict[tuple[tuple[str, ...], Hashable], list[tuple[tuple[int, ...], int]]] = {}
     for position, item in enumerate(items):
-        parts = _NUMBER.split(name(item))
+        parts = NUMBER.split(name(item))
         numbers = tuple(map(int, parts[1::2]))
         families.setdefault((tuple(parts[::2]), alike(item)), []).append((numbers, position))
     found: list[tuple[int, Group[T]]] = []
@@ -69,7 +69,7 @@ def natural(name: str) -> list[tuple[int, str]]:
 
 def numbers_in(name: str) -> tuple[str, tuple[int, ...]]:
     """Return a name with its numbers as `*`, and the numbers."""
-    parts = _NUMBER.split(name)
+    parts = NUMBER.split(name)
     return "*".join(parts[::2]), tuple(map(int, parts[1::2]))
 
 

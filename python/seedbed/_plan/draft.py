@@ -18,6 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from seedbed._inspect.fold import NUMBER
 from seedbed._plan.names import check_named
 from seedbed._plan.quantities import RESERVED
 from seedbed._plan.sources import Source
@@ -28,8 +29,6 @@ from seedbed._spec.error import Place
 TO_CHOOSE: Final = "an initializer, or delete this line and name a preset"
 
 _LAYER: Final = "layer"
-# A segment that is a number without zeros before it.
-_NUMBER: Final = re.compile(r"(?<![^./])(0|[1-9][0-9]{0,8})(?![^./])")
 _WORD: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)[./]$")
 
 _Dtype = np.dtype[Any] | None
@@ -92,7 +91,7 @@ def _folded(
     for position, names in runs:
         if any(name in line_of for name in names):
             continue
-        first = _NUMBER.split(names[0])
+        first = NUMBER.split(names[0])
         before, after = "".join(first[:position]), "".join(first[position + 1 :])
         placeholder = _placeholder(before, len(names), counts)
         if placeholder is None:
@@ -119,7 +118,7 @@ def _runs(source: Source) -> list[tuple[int, list[str]]]:
     for name, (shape, dtype) in source.tensors.items():
         if name in source.tied:
             continue
-        parts = _NUMBER.split(name)
+        parts = NUMBER.split(name)
         for position in range(1, len(parts), 2):
             rest = (*parts[:position], "", *parts[position + 1 :])
             alike = rest, shape, None if dtype is None else dtype.name

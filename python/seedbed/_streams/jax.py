@@ -19,7 +19,7 @@ import numpy as np
 from seedbed import _core
 from seedbed._draw import Draw
 from seedbed._dtypes import floatx, standardize
-from seedbed._streams.keras_rules import KerasRules, Key, deviation_of_fans
+from seedbed._streams.keras_rules import KerasRules, Key
 from seedbed._streams.rules import check_rank
 
 _NARROW: Final = ("float16", "bfloat16", "float8_e4m3fn", "float8_e5m2")
@@ -92,18 +92,13 @@ class JaxRules(KerasRules):
         output_axes: Any,
     ) -> Draw:
         """As `keras.initializers.VarianceScaling`."""
+        scheme = (scale, mode, distribution, input_axes, output_axes)
         if type(scale) in (int, float) and math.isfinite(scale):
             # For the fans, which the core tells.
             sizes, known = _axes(tuple(shape)), _dtype_of(dtype)
-            scheme = (scale, mode, distribution, input_axes, output_axes)
             core = self._core.variance_scaling
             return self.core_draw(seed, lambda key: core(sizes, known, key, *scheme))
-        deviation = deviation_of_fans(shape, scale, mode, distribution, input_axes, output_axes)
-        if distribution == "uniform":
-            return self.uniform(shape, dtype, seed, -deviation, deviation)
-        if distribution == "untruncated_normal":
-            return self.normal(shape, dtype, seed, 0.0, deviation)
-        return self.truncated_normal(shape, dtype, seed, 0.0, deviation)
+        return self.scaled_by_fans(shape, dtype, seed, *scheme)
 
     def orthogonal(self, shape: Any, dtype: Any, seed: Any, gain: Any) -> Draw:
         """As `keras.initializers.Orthogonal`."""

@@ -80,6 +80,26 @@ class KerasRules(Rules):
             core(_TRIAL)
         return core(self.key(seed))
 
+    def scaled_by_fans(
+        self,
+        shape: Any,
+        dtype: Any,
+        seed: Any,
+        scale: Any,
+        mode: str,
+        distribution: str,
+        input_axes: Any,
+        output_axes: Any,
+    ) -> Draw:
+        """As `keras.initializers.VarianceScaling` computes it in Python, with whatever precision a
+        scalar of NumPy brings into it."""
+        deviation = _deviation_of_fans(shape, scale, mode, distribution, input_axes, output_axes)
+        if distribution == "uniform":
+            return self.uniform(shape, dtype, seed, -deviation, deviation)
+        if distribution == "untruncated_normal":
+            return self.normal(shape, dtype, seed, 0.0, deviation)
+        return self.truncated_normal(shape, dtype, seed, 0.0, deviation)
+
 
 def _is_generator(seed: Any) -> bool:
     return isinstance(seed, SupportsNext) and not isinstance(seed, type)
@@ -105,7 +125,7 @@ class _KerasGlobalGenerator:
         return self._generator.next(ordered=False)
 
 
-def deviation_of_fans(
+def _deviation_of_fans(
     shape: Any, scale: Any, mode: str, distribution: str, input_axes: Any, output_axes: Any
 ) -> float:
     """The standard deviation, or limit, that `keras.initializers.VarianceScaling` computes.

@@ -22,7 +22,7 @@ import numpy as np
 from seedbed import _core
 from seedbed._draw import Computed, Draw
 from seedbed._dtypes import floatx, standardize
-from seedbed._streams.keras_rules import KerasRules, Key, deviation_of_fans
+from seedbed._streams.keras_rules import KerasRules, Key
 from seedbed._streams.rules import check_rank
 
 if TYPE_CHECKING:
@@ -116,17 +116,12 @@ class NumpyRules(KerasRules):
         dtype = _dtype_of(dtype)
         # Other numbers than Python's bring their own precision into the variance.
         plain = isinstance(scale, _PYTHON_NUMBERS) and _is_number(scale) and math.isfinite(scale)
+        scheme = (scale, mode, distribution, input_axes, output_axes)
         if plain and _is_shape(shape) and _is_drawn_by_core(dtype):
-            scheme = (scale, mode, distribution, input_axes, output_axes)
             return self.core_draw(
                 seed, lambda key: self._core.variance_scaling(shape, dtype, key, *scheme)
             )
-        deviation = deviation_of_fans(shape, scale, mode, distribution, input_axes, output_axes)
-        if distribution == "uniform":
-            return self.uniform(shape, dtype, seed, -deviation, deviation)
-        if distribution == "untruncated_normal":
-            return self.normal(shape, dtype, seed, 0.0, deviation)
-        return self.truncated_normal(shape, dtype, seed, 0.0, deviation)
+        return self.scaled_by_fans(shape, dtype, seed, *scheme)
 
     def orthogonal(self, shape: Any, dtype: Any, seed: Any, gain: Any) -> Draw:
         """As `keras.initializers.Orthogonal`, but in the dtype asked for."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from seedbed._draw import Computed, Draw
 from seedbed._dtypes import floatx, standardize
-from seedbed._streams.keras_rules import KerasRules, Key, deviation_of_fans
+from seedbed._streams.keras_rules import KerasRules, Key
 from seedbed._streams.rules import check_rank
 
 # float16, float32 and float64 as NumPy abbreviates them: a dtype takes a microsecond for its name.
@@ -118,18 +118,13 @@ class TensorflowRules(KerasRules):
         """As `keras.initializers.VarianceScaling`."""
         if type(shape) is not tuple and not hasattr(shape, "__iter__"):
             raise TypeError(f"`shape` must be iterable. Received: shape={shape}")
+        scheme = (scale, mode, distribution, input_axes, output_axes)
         if isinstance(scale, _PYTHON_NUMBERS):
             dtype = _dtype_of(dtype, uniform=distribution == "uniform")
-            scheme = (scale, mode, distribution, input_axes, output_axes)
             core = self._core.variance_scaling
             return self.core_draw(seed, lambda key: core(shape, dtype, key, *scheme))
         # NumPy's scalars bring their own precision into the variance.
-        deviation = deviation_of_fans(shape, scale, mode, distribution, input_axes, output_axes)
-        if distribution == "uniform":
-            return self.uniform(shape, dtype, seed, -deviation, deviation)
-        if distribution == "untruncated_normal":
-            return self.normal(shape, dtype, seed, 0.0, deviation)
-        return self.truncated_normal(shape, dtype, seed, 0.0, deviation)
+        return self.scaled_by_fans(shape, dtype, seed, *scheme)
 
     def orthogonal(self, shape: Any, dtype: Any, seed: Any, gain: Any) -> Draw:
         """As `keras.initializers.Orthogonal`."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from seedbed._dtypes import floatx, standardize
 from seedbed._seeds import SupportsNext
-from seedbed._streams.keras_rules import KerasRules, Key, deviation_of_fans
+from seedbed._streams.keras_rules import KerasRules, Key
 from seedbed._streams.rules import check_rank
 
 if TYPE_CHECKING:
@@ -129,17 +129,12 @@ class TorchRules(KerasRules):
         if dtype is None or (not dtype and distribution != "truncated_normal"):
             dtype = floatx()
         dtype, sizes = _dtype_of(dtype), _axes(shape)
+        scheme = (scale, mode, distribution, input_axes, output_axes)
         if type(scale) is float and math.isfinite(scale):
-            scheme = (scale, mode, distribution, input_axes, output_axes)
             core = self._core.variance_scaling
             return self.core_draw(seed, lambda key: core(sizes, dtype, key, *scheme))
         # Scalars of NumPy bring their own precision into the variance.
-        deviation = deviation_of_fans(sizes, scale, mode, distribution, input_axes, output_axes)
-        if distribution == "uniform":
-            return self.uniform(sizes, dtype, seed, -deviation, deviation)
-        if distribution == "untruncated_normal":
-            return self.normal(sizes, dtype, seed, 0.0, deviation)
-        return self.truncated_normal(sizes, dtype, seed, 0.0, deviation)
+        return self.scaled_by_fans(sizes, dtype, seed, *scheme)
 
     def orthogonal(self, shape: Any, dtype: Any, seed: Any, gain: Any) -> Draw:
         """As `keras.initializers.Orthogonal`."""
