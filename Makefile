@@ -47,7 +47,6 @@ check: $(VENV)/.installed-test
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
-	cargo bench --workspace --no-run --locked --profile dev
 	@if [ -d "$$(rustc --print target-libdir --target $(CROSS))" ]; then \
 		set -x; cargo check -p seedbed-core --locked --target $(CROSS); \
 	else \
