@@ -124,7 +124,7 @@ class Report:
     def __str__(self) -> str:
         from rich.console import Console
 
-        terminal = sys.stdout.isatty()
+        terminal = sys.stdout is not None and sys.stdout.isatty()
         # On a terminal its own width; elsewhere as wide as the table wants to be.
         console = Console(
             file=io.StringIO(), force_terminal=terminal, width=None if terminal else 1000

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import seedbed
-from cases import BACKEND, NAMES, RANDOM, data, value
+from cases import BACKEND, NAMES, RANDOM, data, subclass_of, value
 from seedbed import initializers as on_numpy
 from seedbed.keras import initializers, plain
 
@@ -57,6 +57,9 @@ def test_what_is_found_beside_classes() -> None:
     ]
     with pytest.raises(ValueError, match="no such"):
         initializers.get("no such")
+    users = subclass_of(initializers.HeNormal)
+    stored = {"class_name": "Theirs", "config": {"seed": 3}}
+    assert type(initializers.deserialize(stored, {"Theirs": users})) is users
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -77,6 +80,8 @@ def test_shapes(shape: Any) -> None:
     for dtype in DTYPES:
         drawn = initializers.HeUniform(seed=1)(shape, dtype)
         assert tuple(drawn.shape) == tuple(shape)
+    whole = data(initializers.HeUniform(seed=1)(shape))
+    assert data(initializers.HeUniform(seed=1)([np.int64(size) for size in shape])) == whole
 
 
 def test_results_are_not_shared() -> None:
@@ -103,6 +108,8 @@ def test_seeds() -> None:
         initializers.HeNormal(seed=2**64)
     with pytest.raises(ValueError, match="seed"):
         initializers.HeNormal(seed="1")
+    # A backend's stream looks at a seed when it is called, as the backend does.
+    assert initializers.HeNormal(seed=2**64, stream="torch").seed == 2**64
     assert initializers.HeNormal(seed=np.int64(3)).seed == 3
     unseeded = initializers.HeNormal()
     assert unseeded.get_config()["seed"] is None
@@ -201,6 +208,7 @@ def test_plain() -> None:
             assert "stream" not in vars(theirs)
     unseeded = initializers.HeNormal()
     assert plain(unseeded).seed == unseeded.seed
+    assert plain(initializers.HeNormal(seed=2**32 - 1)).seed == 2**32 - 1
     assert plain(unseeded).get_config()["seed"] is None
     for name in ("Zeros", "Ones", "Identity", "STFT", "Constant"):
         assert type(plain(getattr(on_numpy, name)())) is getattr(keras.initializers, name)

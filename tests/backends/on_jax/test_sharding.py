@@ -1,8 +1,11 @@
 """Tensors over eight devices: the values of the whole, and each block alone."""
 
+import contextvars
+import inspect
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -97,6 +100,36 @@ def test_installed_in_distributions() -> None:
                     assert odd.value.sharding.mesh.size == 8
 
 
+def test_who_is_not_served_has_layouts_as_before() -> None:
+    def build() -> Any:
+        layer = keras.layers.Dense(16, kernel_initializer=keras.initializers.HeNormal(1))
+        layer.build((None, 32))
+        return layer.kernel.value
+
+    with distribution().scope():
+        own = build()
+        with seedbed.keras.installed():
+            # Keras asks the signature whether an initializer lays out what it makes.
+            assert "layout" in inspect.signature(keras.initializers.HeNormal.__call__).parameters
+            other = contextvars.Context().run(build)
+    assert other.sharding.is_equivalent_to(own.sharding, 2)
+    assert data(other) == data(own)
+
+
+def test_generators_of_threads_give_each_state_once() -> None:
+    init = initializers.HeNormal(seed=keras.random.SeedGenerator(3))
+    mesh = jax.sharding.Mesh(np.array(jax.devices()), ("x",))
+    sharding = jax.sharding.NamedSharding(mesh, P("x"))
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            drawn = list(pool.map(lambda _: data(init((8, 4), layout=sharding)), range(200)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(set(drawn)) == 200
+
+
 def test_models_train_where_they_are_laid_out() -> None:
     with distribution().scope(), seedbed.keras.installed():
         model = keras.Sequential(
@@ -125,6 +158,10 @@ def test_each_distinct_block_is_drawn_once(monkeypatch: Any) -> None:
     with distribution().scope():
         keras.layers.Dense(16, kernel_initializer=initializers.HeNormal(1)).build((None, 32))
     assert drawn == [(8, 16)] * 4
+    drawn.clear()
+    with distribution().scope():
+        keras.layers.Dense(16, kernel_initializer=initializers.Orthogonal(1)).build((None, 32))
+    assert drawn == [(32, 16)]  # of which no part is made alone
 
 
 def test_wrong_layouts() -> None:
