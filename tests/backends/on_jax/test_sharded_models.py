@@ -7,6 +7,7 @@ import pytest
 
 import seedbed.keras
 from seedbed import initializers
+from seedbed.keras import _sharding
 from seedbed.keras._measure import blocks_of
 
 
@@ -41,9 +42,18 @@ def test_a_report_measures_each_part_once(model):
         assert row.seconds is None
 
 
-def test_new_values_are_those_of_one_device_and_stay_where_they_were(model):
+def test_new_values_are_those_of_one_device_and_stay_where_they_were(model, monkeypatch):
     before = [weight.value.sharding for weight in model.weights]
+    drawn = []
+    draw_sharded = _sharding.draw_sharded
+
+    def recorded(call, trial, sharding):
+        drawn.append(call.shape)
+        return draw_sharded(call, trial, sharding)
+
+    monkeypatch.setattr(_sharding, "draw_sharded", recorded)
     seeds = seedbed.keras.reinitialize(model, seed=7)
+    assert drawn == [(64, 32), (32, 48)]  # in parts, and never whole
     table, kernel, bias = (np.asarray(weight.value) for weight in model.weights)
     uniform = initializers.RandomUniform(seed=seeds["sharded/table/embeddings"])
     assert np.array_equal(table, uniform((64, 32)))

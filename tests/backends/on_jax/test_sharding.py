@@ -18,6 +18,8 @@ import seedbed.keras
 from cases import RANDOM, data
 from seedbed import initializers as on_numpy
 from seedbed.keras import _sharding, initializers
+from seedbed.keras._call import Call
+from seedbed.keras._private import jax_is_tracing
 
 P = jax.sharding.PartitionSpec
 
@@ -128,6 +130,37 @@ def test_generators_of_threads_give_each_state_once() -> None:
     finally:
         sys.setswitchinterval(interval)
     assert len(set(drawn)) == 200
+
+
+@pytest.mark.parametrize("whole", [1 << 20, 8])
+@pytest.mark.parametrize("seed", ["int", "generator"])
+def test_what_keras_draws_is_laid_out(seed: str, whole: int, monkeypatch: Any) -> None:
+    traced = []
+    by_keras = Call.by_keras
+
+    def recorded(call: Call) -> Any:
+        traced.append(jax_is_tracing())
+        return by_keras(call)
+
+    monkeypatch.setattr(Call, "by_keras", recorded)
+    monkeypatch.setattr(_sharding, "_WHOLE", whole)
+    mean = np.ones(4)  # as a tensor, which is no number
+    ours, theirs = (
+        library.RandomNormal(
+            keras.ops.convert_to_tensor(mean),
+            0.1,
+            seed=keras.random.SeedGenerator(7) if seed == "generator" else 7,
+        )
+        for library in (initializers, keras.initializers)
+    )
+    mesh = jax.sharding.Mesh(np.array(jax.devices()), ("x",))
+    sharding = jax.sharding.NamedSharding(mesh, P("x"))
+    for _ in range(2):
+        drawn = ours((8, 4), "float32", layout=sharding)
+        assert drawn.sharding == sharding
+        assert np.array_equal(drawn, theirs((8, 4), "float32"))
+    # A program lays out what is large in parts; it could not advance a generator.
+    assert traced == [whole == 8 and seed == "int"] * 2
 
 
 def test_models_train_where_they_are_laid_out() -> None:
