@@ -90,17 +90,13 @@ def _law(origin: Origin) -> Law | None:
 
 def _row(origin: Origin, law: Law | None) -> Weight:
     variable, initializer = origin.variable, origin.initializer
-    kind = None
-    if initializer is not None:
-        is_class = isinstance(initializer, keras.initializers.Initializer)
-        kind = type(initializer).__name__ if is_class else "function"
     seed = origin.seed
     shape = tuple(variable.shape)
     return Weight(
         variable.path,
         shape,
         variable.dtype,
-        kind,
+        None if initializer is None else type(initializer).__name__,
         origin.reason,
         getattr(initializer, "stream", None),
         seed if seed is None or isinstance(seed, int) else "generator",

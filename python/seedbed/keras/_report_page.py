@@ -42,8 +42,7 @@ class Weight:
         path: The path of the variable.
         shape: Its shape.
         dtype: Its dtype.
-        initializer: The class of its initializer, "function" for another callable, None where it
-            is not known.
+        initializer: The class of its initializer, "function" for one, None where it is not known.
         note: Why it is not known.
         stream: The stream that the initializer names.
         seed: The seed that the initializer was given, "generator" for a generator.
