@@ -250,6 +250,14 @@ def test_a_bias_that_is_not_its_constant_is_flagged():
         assert kinds(seedbed.keras.report(layer), "bias") == ["value"]
 
 
+def test_one_value_of_many_is_found():
+    layer = dense("zeros", 300, 300)  # more than is measured at once
+    values = np.zeros((300, 300))
+    values[0, 0] = 1
+    set_kernel(layer, values)
+    assert kinds(seedbed.keras.report(layer), "kernel") == ["value"]
+
+
 def test_values_of_a_constant_matrix_that_changed_places_are_flagged():
     layer = dense("identity")
     set_kernel(layer, np.eye(64)[::-1])
