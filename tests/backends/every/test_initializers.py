@@ -177,6 +177,25 @@ def test_tensors_as_parameters_are_keras_affair() -> None:
     mean = keras.ops.convert_to_tensor([0.5, 0.25, 0.0, 1.0])
     expected = outcome(lambda: keras.initializers.RandomNormal(mean, 0.1, seed=1), (4, 4))
     assert outcome(lambda: initializers.RandomNormal(mean, 0.1, seed=1), (4, 4)) == expected
+    if BACKEND != "numpy":  # whose tensors are arrays, and read as numbers
+        number = keras.ops.convert_to_tensor(0.5)
+        expected = outcome(lambda: keras.initializers.RandomNormal(number, 0.1, seed=1), (4, 4))
+        assert outcome(lambda: initializers.RandomNormal(number, 0.1, seed=1), (4, 4)) == expected
+
+
+@pytest.mark.parametrize(
+    ("stream", "name", "seed", "dtype"),
+    [("numpy", "HeNormal", 2**40, "float32"), ("jax", "Orthogonal", 1, "bfloat16")],
+)
+def test_what_the_default_stream_refuses_is_as_in_keras(
+    stream: str, name: str, seed: int, dtype: str
+) -> None:
+    theirs = partial(getattr(keras.initializers, name), seed=seed)
+    expected = outcome(theirs, (4, 4), dtype)
+    with seedbed.use_stream(stream):
+        assert outcome(partial(getattr(initializers, name), seed=seed), (4, 4), dtype) == expected
+        with seedbed.keras.installed():
+            assert outcome(theirs, (4, 4), dtype) == expected
 
 
 @pytest.mark.parametrize("name", RANDOM)
