@@ -2,6 +2,7 @@
 
 use numpy::PyReadonlyArray1;
 use pyo3::prelude::*;
+use pyo3::types::PyTuple;
 use seedbed_core::moments::Moments;
 use seedbed_core::simd::FloatEnvironment;
 
@@ -19,12 +20,12 @@ pub(crate) fn moments<'py>(
     py: Python<'py>,
     stored: PyReadonlyArray1<'py, u8>,
     dtype: &Bound<'py, PyAny>,
-) -> PyResult<(u64, f64, f64, f64, f64, u64, u64, u64)> {
+) -> PyResult<Bound<'py, PyTuple>> {
     let dtype = dtypes::parse(dtype)?;
     let bytes = stored.as_slice()?;
     let Moments { count, mean, squares, low, high, zeros, nan, inf } = py.detach(|| {
         let _environment = FloatEnvironment::standard();
         Moments::of(bytes, dtype)
     });
-    Ok((count, mean, squares, low, high, zeros, nan, inf))
+    (count, mean, squares, low, high, zeros, nan, inf).into_pyobject(py)
 }
