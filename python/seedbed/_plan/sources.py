@@ -186,12 +186,16 @@ def _by_transformers(
     dtype = getattr(config, "dtype", None)
     with torch.device("meta"):
         model = build(config)
+    state = stored = model.state_dict(keep_vars=True)
     if _is_converted(config.model_type, type(model).__name__):
-        return str(config.model_type)
+        stored = _as_stored(model, state)
+        if stored is None:
+            return str(config.model_type)
     found: dict[str, tuple[tuple[int, ...], np.dtype[Any] | None]] = {}
     tied: dict[str, str] = {}
-    first: dict[int, str] = {}
-    for name, tensor in model.state_dict(keep_vars=True).items():
+    # Of names for one tensor the model's first is written, in whatever order they are stored.
+    first = {id(tensor): name for name, tensor in reversed(state.items()) if name in stored}
+    for name, tensor in stored.items():
         own = str(tensor.dtype).removeprefix("torch.")
         if tensor.is_floating_point() and dtype is not None:
             own = str(dtype).removeprefix("torch.")
@@ -209,3 +213,18 @@ def _is_converted(model_type: str, class_name: str) -> bool:
         # Before version 5 nothing was converted.
         return False
     return any(get_checkpoint_conversion_mapping(key) for key in (model_type, class_name))
+
+
+def _as_stored(model: Any, state: dict[str, Any]) -> dict[str, Any] | None:
+    """The tensors as transformers stores them, such as each expert by itself; None if unknown.
+
+    What `save_pretrained` does to them is no public function, and works without values.
+    """
+    try:
+        from transformers.core_model_loading import revert_weight_conversion
+
+        stored: dict[str, Any] = revert_weight_conversion(model, state)
+    except Exception:
+        # One that is gone, or that some model's operations fail in.
+        return None
+    return stored if all(hasattr(tensor, "shape") for tensor in stored.values()) else None
