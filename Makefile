@@ -66,6 +66,7 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python benches/python/initializers.py --chart docs/speed.svg
 	$(BIN)/python benches/python/calls.py
 	$(BIN)/python benches/python/checkpoint.py
+	$(BIN)/python benches/python/many_tensors.py
 	$(BIN)/python benches/python/exact_streams.py
 	$(BIN)/python benches/python/orthogonal.py --chart docs/orthogonal.svg
 
