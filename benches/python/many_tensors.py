@@ -2,8 +2,8 @@
 
     python benches/python/many_tensors.py [--rounds 5] [--tensors 100000] [--rules 50]
 
-`seedbed spec` runs in a process of its own, its start included, on a single header and on an index of
-20 files, both of empty data. The rules are tried on names of which most fit only the last one. Of
+`seedbed spec` runs in a process of its own, its start included, on a single header and on an index
+of 20 files, whose data is a hole. The rules are tried on names that fit only the last one. Of
 several rounds the shortest counts, as others' work on the machine only adds.
 """
 
@@ -32,7 +32,7 @@ def names(count: int) -> list[str]:
 
 
 def write_header(path: Path, tensors: list[str]) -> None:
-    """Write a safetensors file as its library does, with 32 bytes that are no values each."""
+    """Write a safetensors file as its library does, with 32 bytes of zeros each."""
     entries = {
         name: {"dtype": "BF16", "shape": [4, 4], "data_offsets": [32 * i, 32 * (i + 1)]}
         for i, name in enumerate(tensors)

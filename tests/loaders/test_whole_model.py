@@ -6,6 +6,7 @@ What a user does, from the first command to the last, as one example.
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,8 @@ import transformers
 from models import llama, seedbed
 from seedbed import Plan
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples"
 SPEC = """seed = 42
 dtype = "bfloat16"
 model = "source/config.json"
@@ -81,3 +83,23 @@ def test_from_specification_to_transformers(tmp_path: Path) -> None:
 
     token = torch.tensor([[1, 2, 3]])
     assert model(token).logits.isfinite().all()
+
+
+def test_the_session_of_the_page(tmp_path: Path) -> None:
+    # docs/command.md, from a config.json to transformers.
+    text = (ROOT / "docs" / "command.md").read_text(encoding="utf-8")
+    (session,) = (b for b in re.findall(r"```console\n(.*?)```", text, re.DOTALL) if "cat" in b)
+    first, *commands = re.split(r"^\$ ", session, flags=re.MULTILINE)[1:]
+    llama(tied=False).save_pretrained(tmp_path)
+    shown, _, specification = first.partition("\n")
+    assert shown == "cat model.toml"
+    (tmp_path / "model.toml").write_text(specification)
+    assert [command.split()[1] for command in commands] == ["init", "verify", "inspect", "-c"]
+    for command in commands:
+        python = command.replace("seedbed ", f"{sys.executable} -m seedbed ", 1)
+        if command.startswith("python"):
+            python = command.replace("python", sys.executable, 1)
+        ended = subprocess.run(
+            ["bash", "-c", python], cwd=tmp_path, capture_output=True, text=True, timeout=400
+        )
+        assert ended.returncode == 0, ended.stdout + ended.stderr
