@@ -26,7 +26,8 @@ test: $(VENV)/.installed-test
 
 # seedbed.keras on each backend of Keras, a process each: its own tests, then Keras' own with seedbed
 # in the place of its initializers. Another environment, as the backends take several gigabytes.
-BACKENDS := numpy jax tensorflow torch
+# The one that takes longest comes first: with -j2 the others run beside it.
+BACKENDS := jax torch tensorflow numpy
 BACKENDS_VENV := .venv-backends
 BACKENDS_BIN := $(BACKENDS_VENV)/bin
 test-backends: $(addprefix test-backend-,$(BACKENDS))
@@ -50,7 +51,6 @@ check: $(VENV)/.installed-test
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
-	cargo bench --workspace --no-run --locked --profile dev
 	@if [ -d "$$(rustc --print target-libdir --target $(CROSS))" ]; then \
 		set -x; cargo check -p seedbed-core --locked --target $(CROSS); \
 	else \

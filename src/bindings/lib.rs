@@ -1,6 +1,7 @@
 //! The extension module `seedbed._core`: parse, enter, return.
 //!
-//! `stream` and `draw` are the classes that draw, `constants` the functions for what is not drawn.
+//! `stream` and `draw` are the classes that draw, `constants` the functions for what is not drawn,
+//! `moments` what looks at values that are stored.
 //! `parse`, `dtypes`, `index` and `output` turn Python's arguments into the core's, or refuse them;
 //! `buffers` holds the memory, and all unsafe code, `dlpack` the words for other people's; `enter`
 //! runs the core away from the interpreter; `errors` turns its refusals into exceptions, in which
@@ -19,6 +20,7 @@ mod dtypes;
 mod enter;
 mod errors;
 mod index;
+mod moments;
 mod output;
 mod parse;
 mod stream;
@@ -83,6 +85,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(constants::standardize_shape, module)?)?;
     module.add_function(wrap_pyfunction!(constants::filled, module)?)?;
     module.add_function(wrap_pyfunction!(constants::memory, module)?)?;
+    module.add_function(wrap_pyfunction!(moments::moments, module)?)?;
     module.add_function(wrap_pyfunction!(threads::set_num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(threads::get_num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(with_standard_floats, module)?)?;

@@ -9,6 +9,7 @@
 //! rng, pages    bit generators; memory fresh from the system
 //! parallel      threads, and how a call is stopped
 //! simd          vectors of numbers
+//! moments       what stored values look like
 //! element, block, distribution, error
 //! ```
 
@@ -18,6 +19,7 @@ pub mod element;
 pub mod error;
 pub mod init;
 pub mod linalg;
+pub mod moments;
 mod pages;
 pub mod parallel;
 pub mod rng;

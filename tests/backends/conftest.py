@@ -3,6 +3,7 @@
 import os
 
 import pytest
+from hypothesis import settings
 
 if "KERAS_BACKEND" not in os.environ:
     raise pytest.UsageError("Set KERAS_BACKEND: these tests run once for each backend of Keras.")
@@ -14,6 +15,12 @@ os.environ["XLA_FLAGS"] = (
     + " --xla_force_host_platform_device_count=8 --xla_cpu_max_isa=AVX2"
 )
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+# The same examples each time, so that a change is judged by what it changed;
+# `--hypothesis-profile search` looks for others.
+settings.register_profile("repeated", derandomize=True)
+settings.register_profile("search", derandomize=False)
+settings.load_profile("repeated")
 
 
 @pytest.fixture(autouse=True)

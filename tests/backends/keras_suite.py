@@ -106,8 +106,8 @@ def pytest_sessionfinish(session: Any) -> None:
 # ------------------------------------------------------------------ in the process that compares
 
 
-def run(mode: str, tests: list[str], root: Path) -> dict[str, str]:
-    """The outcome of each test in a mode."""
+def run(mode: str, tests: list[str], root: Path, programs: str) -> dict[str, str]:
+    """The outcome of each test in a mode. JAX keeps the programs that it compiled in `programs`."""
     with tempfile.TemporaryDirectory() as folder:
         result = Path(folder) / "result.json"
         environment = {
@@ -118,6 +118,9 @@ def run(mode: str, tests: list[str], root: Path) -> dict[str, str]:
                 [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
             ),
             "TF_CPP_MIN_LOG_LEVEL": "3",
+            "JAX_COMPILATION_CACHE_DIR": programs,
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
         }
         options = ["-q", "--tb=short", "--no-header", "-W", "ignore", "-p", "no:cacheprovider"]
         command = [sys.executable, "-m", "pytest", "-c", os.devnull, f"--rootdir={root}", *options]
@@ -129,6 +132,24 @@ def run(mode: str, tests: list[str], root: Path) -> dict[str, str]:
     if not outcomes:
         sys.exit(f"no tests were found:\n{ended.stdout}\n{ended.stderr}")
     return outcomes
+
+
+def failures(mode: str, files: list[str], root: Path, programs: str) -> list[str]:
+    """What passes with Keras alone and not in this mode; prints the counts."""
+    outcomes = run(mode, files, root, programs)
+    counts = {o: list(outcomes.values()).count(o) for o in ("passed", "failed", "skipped")}
+    failed = sorted(name for name, outcome in outcomes.items() if outcome == "failed")
+    if failed:
+        alone = run(ALONE, [str(root / name) for name in failed], root, programs)
+        failed = [name for name in failed if alone.get(name) == "passed"]
+    exempt = [n for n in failed if any(n.endswith(part) for part in EXEMPT.get(mode, {}))]
+    print(
+        f"{os.environ['KERAS_BACKEND']}, {mode}: {counts['passed']} passed, "
+        f"{counts['skipped']} skipped, {counts['failed']} failed, of which "
+        f"{len(failed)} pass with Keras alone ({len(exempt)} exempt)",
+        flush=True,
+    )
+    return [f"{mode}: {name}" for name in failed if name not in exempt]
 
 
 def main() -> int:
@@ -149,22 +170,8 @@ def main() -> int:
     if not files:
         sys.exit(f"Keras' wheel has no such tests in {root}")
 
-    ours: list[str] = []
-    for mode in arguments.modes:
-        outcomes = run(mode, files, root)
-        counts = {o: list(outcomes.values()).count(o) for o in ("passed", "failed", "skipped")}
-        failed = sorted(name for name, outcome in outcomes.items() if outcome == "failed")
-        if failed:
-            alone = run(ALONE, [str(root / name) for name in failed], root)
-            failed = [name for name in failed if alone.get(name) == "passed"]
-        exempt = [n for n in failed if any(n.endswith(part) for part in EXEMPT.get(mode, {}))]
-        print(
-            f"{os.environ['KERAS_BACKEND']}, {mode}: {counts['passed']} passed, "
-            f"{counts['skipped']} skipped, {counts['failed']} failed, of which "
-            f"{len(failed)} pass with Keras alone ({len(exempt)} exempt)",
-            flush=True,
-        )
-        ours += [f"{mode}: {name}" for name in failed if name not in exempt]
+    with tempfile.TemporaryDirectory() as programs:
+        ours = [name for mode in arguments.modes for name in failures(mode, files, root, programs)]
     for name in ours:
         print(f"passes with Keras alone, fails with {name}")
     return 1 if ours else 0

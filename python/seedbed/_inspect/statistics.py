@@ -1,10 +1,9 @@
 """Statistics of a checkpoint's values, in one pass.
 
 What: `measure` reads the tensors of a file on several threads and yields `Statistics` of each.
-Method: runs of some megabytes, each read by the thread that measures it, converted to float32 (or
-float64) in pieces that stay in a cache. Sums of a piece are in float64 from rows of 4096 float32
-sums; pieces are joined by count, mean and sum of squared deviations (Chan, Golub and LeVeque 1979),
-so that a mean far from 0 costs no digits.
+Method: runs of some megabytes, each read by the thread that measures it; the core sums them. Runs
+are joined by count, mean and sum of squared deviations (Chan, Golub and LeVeque 1979), so that a
+mean far from 0 costs no digits.
 Consumes: a buffer of 4 MiB and some scratch for each thread.
 Promises: the result does not depend on the number of threads.
 """
@@ -21,13 +20,16 @@ from typing import Any, BinaryIO, Final
 
 import numpy as np
 
+from seedbed import _core
 from seedbed._checkpoint.pieces import Bytes, Piece, Placed, batches, nbytes_of, pieces, read_at
 from seedbed._checkpoint.reader import Stored
 
 _BATCH_BYTES: Final = 4 << 20
-# Elements at once: as float32 and as stored they fit the second-level cache.
-_BLOCK: Final = 1 << 15
-_ROW: Final = 1 << 12
+# The dtypes that the core measures; others become float64 first, a block at a time.
+_MEASURED: Final = frozenset(
+    ("float16", "bfloat16", "float32", "float64", "float8_e4m3fn", "float8_e5m2")
+)
+_BLOCK: Final = 1 << 16
 # The first signs of a tensor, which tell one seed from another.
 SIGNS: Final = 128
 # Elements that a histogram is made of.
@@ -36,8 +38,6 @@ _SAMPLE: Final = 1 << 14
 _PATTERNS: Final = 1 << 16
 # Elements whose patterns are counted at once: several times as many as there are patterns.
 _SPAN: Final = 1 << 20
-
-_ONES: Final[dict[int, Any]] = {4: np.ones(_ROW, np.float32), 8: np.ones(_ROW, np.float64)}
 
 Floats = np.ndarray[Any, np.dtype[Any]]
 
@@ -237,10 +237,7 @@ def _measure(piece: Piece[_Readable], memory: Bytes, step: int, deep: bool) -> S
             made.patterns += np.bincount(
                 pattern_of(raw[start : start + _SPAN]), minlength=_PATTERNS
             )
-    to_floats = _converter(dtype)
-    for start in range(0, raw.size, _BLOCK):
-        block = to_floats(raw[start : start + _BLOCK])
-        made.moments.add(_moments(block))
+    made.moments = _moments(raw, memory)
     row = tensor.shape[-1] if len(tensor.shape) > 1 else 0
     if row and made.moments.zeros >= row and raw.size % row == 0:
         rows = raw.reshape(-1, row)
@@ -259,91 +256,12 @@ def pattern_of(values: Floats) -> np.ndarray[Any, np.dtype[np.int64]]:
     return (single.view(np.uint32) >> 16).astype(np.int64)
 
 
-def _converter(dtype: np.dtype[Any]) -> Callable[[Floats], Floats]:
-    """Return what makes floats of a block, in memory that the next block uses again."""
-    if dtype.name == "float32" or dtype.name == "float64":
-        return lambda block: block
-    if dtype.name == "bfloat16":
-        words = np.empty(_BLOCK, np.uint32)
-
-        def from_bfloat16(block: Floats) -> Floats:
-            taken = words[: block.size]
-            taken[:] = block.view(np.uint16)
-            np.left_shift(taken, 16, out=taken)
-            return taken.view(np.float32)
-
-        return from_bfloat16
-    if dtype.itemsize == 1 and dtype.kind not in "iub":
-        # float8, whose values are few.
-        table = np.arange(256, dtype=np.uint8).view(dtype).astype(np.float32)
-        return lambda block: table[block.view(np.uint8)]
-    if dtype.name == "float16":
-        numbers = np.empty(_BLOCK, np.int32)
-
-        def from_float16(block: Floats) -> Floats:
-            # Sign, exponent and mantissa go where float32 has them; the factor mends the exponent,
-            # subnormal numbers included. What was infinite comes out as 2**16 or more.
-            taken = numbers[: block.size]
-            taken[:] = block.view(np.int16)
-            np.left_shift(taken, 13, out=taken)
-            np.bitwise_and(taken, _HALF_MASK, out=taken)
-            floats = taken.view(np.float32)
-            np.multiply(floats, _HALF_FACTOR, out=floats)
-            if floats.max() >= _HALF_END or floats.min() <= -_HALF_END:
-                return block.astype(np.float32)
-            return floats
-
-        return from_float16
-    return lambda block: block.astype(np.float64)
-
-
-_HALF_MASK: Final = np.int32(-0x70002000)
-_HALF_FACTOR: Final = np.float32(2.0**112)
-_HALF_END: Final = 2.0**16
-
-
-def _moments(block: Floats) -> Moments:
+def _moments(raw: Floats, memory: Bytes) -> Moments:
+    """Return those of the values `raw`, which `memory` holds."""
+    if raw.dtype.name in _MEASURED:
+        return Moments(*_core.moments(memory, raw.dtype.name))
     made = Moments()
-    low, high = float(block.min()), float(block.max())
-    if not (math.isfinite(low) and math.isfinite(high)):
-        # The least and greatest of what has a NaN is NaN.
-        made.nan = int(np.count_nonzero(np.isnan(block)))
-        made.inf = int(np.count_nonzero(np.isinf(block)))
-        block = block[np.isfinite(block)]
-        if not block.size:
-            return made
-        low, high = float(block.min()), float(block.max())
-    made.low, made.high = low, high
-    made.count = count = block.size
-    made.zeros = count - int(np.count_nonzero(block != 0))
-    with np.errstate(over="ignore", under="ignore"):
-        total, squares = _sums(block)
-        if not math.isfinite(squares) or (0 < squares / count < _TINY):
-            # Squares beyond float32.
-            block = block.astype(np.float64)
-            total, squares = _sums(block)
-        made.mean = mean = total / count
-        made.squares = squares - mean * total
-        if mean * mean * 64 > made.squares / count:
-            # Far from 0: what is left after the mean would be what rounding left.
-            away = block - block.dtype.type(mean)
-            rest, squares = _sums(away)
-            made.squares = squares - rest * rest / count
-            made.mean = float(block.dtype.type(mean)) + rest / count
+    for start in range(0, raw.size, _BLOCK):
+        block = raw[start : start + _BLOCK].astype(np.float64)
+        made.add(Moments(*_core.moments(block.view(np.uint8), "float64")))
     return made
-
-
-# Where squares of float32 lose digits.
-_TINY: Final = 1e-30
-
-
-def _sums(block: Floats) -> tuple[float, float]:
-    """Return the sum and the sum of squares."""
-    whole = block.size // _ROW * _ROW
-    rows, rest = block[:whole].reshape(-1, _ROW), block[whole:]
-    # Row by row: products of vectors this short are never given to other threads. A product with
-    # ones is the fastest sum.
-    ones = _ONES[block.dtype.itemsize]
-    total = float(np.vecdot(rows, ones).sum(dtype=np.float64)) + float(rest.sum(dtype=np.float64))
-    squares = float(np.vecdot(rows, rows).sum(dtype=np.float64)) + float(np.vecdot(rest, rest))
-    return total, squares

@@ -91,6 +91,18 @@ class Law:
             reach = max(reach, self.bounds[1] - self.bounds[0]) if self.beyond == 0 else reach
         return step * reach + float(info.smallest_subnormal)
 
+    def bits(self, dtype: str) -> float:
+        """Bits of chance in a value of `dtype`, at least: from the share of the likeliest one."""
+        peak = float(self.density(np.array([self.mean]))[0])
+        return -math.log2(min(1.0, 2 * self.grain(dtype) * peak))
+
+    def chance(self, count: int, dtype: str) -> float:
+        """Bits of chance in `count` values of `dtype`, at least."""
+        if self.sums_squares:  # what orthogonality leaves free
+            short = min(self.shape[-1], count // max(self.shape[-1], 1))
+            count -= short * (short + 1) // 2
+        return count * self.bits(dtype)
+
     def mean_limit(self, count: int, dtype: str, x: float) -> float:
         """How far the mean of `count` values may be off; further with probability 2 exp(-x)."""
         scale = 0.0 if self.bounds is None else self._reach / 3
@@ -115,13 +127,13 @@ class Law:
         """Between what the share beyond two standard deviations may be, likewise."""
         if self.beyond is None:
             return None
-        edge = self.mean + 2 * self.stddev
         # What rounding may carry over the two edges, either way: of values, or of the uniform
         # numbers that they are made from.
-        moved = 0.0
+        grain = self.grain(dtype)
         if self.beyond > 0:
-            moved = 2 * self.grain(dtype) * float(self.density(np.array([edge]))[0])
-            moved += 2 * _step(dtype)
+            moved = self._near(2 * self.stddev, grain) + 2 * _step(dtype)
+        else:
+            moved = float(grain > (2 - self._reach) * self.stddev)
         share = self.beyond
         spread = _deviation(share * (1 - share), 1 / 3, count, x) if share else 0.0
         return share - spread - moved, share + spread + moved
@@ -130,10 +142,14 @@ class Law:
         """How many values may lie on a bound or beyond; more with probability below exp(-x)."""
         if self.bounds is None:
             return math.inf
-        edges = self.density(np.array(self.bounds))
-        share = float(edges.sum()) * 2 * self.grain(dtype)
+        share = self._near(self._reach * self.stddev, 2 * self.grain(dtype))
         share += 0.0 if self.beyond == 0 else _OUTSIDE + 2 * _step(dtype)
         return count * (share + _deviation(share, 1 / 3, count, x))
+
+    def _near(self, distance: float, width: float) -> float:
+        """At least the share within `width` inside of `distance` from the mean, on both sides."""
+        inside = self.mean + max(0.0, distance - width)  # where the density is greatest
+        return 2 * width * float(self.density(np.array([inside]))[0])
 
     @property
     def _reach(self) -> float:

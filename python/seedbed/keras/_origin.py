@@ -51,7 +51,7 @@ class Origin:
             not be found out.
         reason: Why it could not.
         seed: The seed that the initializer was given: an integer, a generator, or None.
-        inner: The random initializers of the twin, which the initializer may call in turn, as the
+        inner: The random initializers of the twin that the initializer calls in turn, as the
             closure of a recurrent layer's bias does.
         is_state: Whether it is no weight but state, which a layer keeps beside its weights: not
             trainable, and not drawn at first.
@@ -96,7 +96,7 @@ def origins(model: Any) -> list[Origin]:
                     initializer,
                     "" if initializer is not None else reason,
                     _given_seed(initializer, twin, layer),
-                    tuple(value for value in _attributes(twin) if isinstance(value, RANDOM)),
+                    _inner(initializer, twin),
                     position >= len(trained) and not isinstance(initializer, RANDOM),
                 ),
             )
@@ -143,7 +143,7 @@ def _twin(layer: Any) -> tuple[Any, str]:
     scope = keras.saving.CustomObjectScope(_own_classes(layer))
     with _unchanged(), scope, keras.StatelessScope(initialize_variables=False):
         try:
-            twin = type(layer).from_config(layer.get_config())
+            twin = type(layer).from_config(_config(layer))
             if not twin.built:
                 twin.build_from_config(layer.get_build_config() or {})
         except Exception as error:  # of whoever wrote the layer: any
@@ -151,6 +151,16 @@ def _twin(layer: Any) -> tuple[Any, str]:
             text = text if len(text) <= _MAX_REASON else text[:_MAX_REASON] + "..."
             return None, f"the layer cannot be built again: {type(error).__name__}: {text}"
     return twin, ""
+
+
+def _config(layer: Any) -> dict[str, Any]:
+    """The config of `layer`, with lambdas as they are: Keras does not read those that it stored."""
+    own = {name: value for name, value in vars(layer).items() if _is_lambda(value)}
+    return {name: own.get(name, value) for name, value in layer.get_config().items()}
+
+
+def _is_lambda(value: Any) -> bool:
+    return isinstance(value, FunctionType) and value.__name__ == "<lambda>"
 
 
 def _own_classes(layer: Any) -> dict[str, Any]:
@@ -179,8 +189,15 @@ def _unchanged() -> Iterator[None]:
         random.setstate(state)
 
 
-def _attributes(layer: Any) -> list[Any]:
-    return [] if layer is None else list(vars(layer).values())
+def _inner(initializer: Any, twin: Any) -> tuple[Any, ...]:
+    """The random initializers of `twin` that a function around it names."""
+    cells = getattr(initializer, "__closure__", None) or ()
+    if twin is None or not any(cell.cell_contents is twin for cell in cells):
+        return ()
+    names = initializer.__code__.co_names
+    return tuple(
+        value for name, value in vars(twin).items() if name in names and isinstance(value, RANDOM)
+    )
 
 
 def _original(initializer: Any, twin: Any, layer: Any) -> Any:

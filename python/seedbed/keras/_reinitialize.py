@@ -89,8 +89,8 @@ def reinitialize(
 
     Raises:
         TypeError: `model` is no layer or model of Keras.
-        ValueError: A seed, stream or key that cannot be; a weight without a value; two weights
-            with one path.
+        ValueError: A seed, stream or key that cannot be; a weight without a value, or quantized;
+            two weights with one path.
     """
     if not isinstance(seed, int | np.integer) or isinstance(seed, bool):
         raise ValueError(f"Argument `seed` must be an integer. Received: seed={seed!r}")
@@ -118,17 +118,30 @@ def reinitialize(
             f"known: {reasons}",
             stacklevel=2,
         )
-    _assign([task.origin.variable for task in tasks], values)
+    variables = [task.origin.variable for task in tasks]
+    placed = [BACKEND.beside(value, v.value) for v, value in zip(variables, values, strict=True)]
+    _assign(variables, placed)
     return seeds
 
 
 def _check_values(model: Any, found: list[Origin]) -> None:
-    """Refuse a model without weights, or with some that have no value to be replaced."""
+    """Refuse a model without weights, or with some that are not to be replaced."""
     if not found and not all(layer.built for layer in layers_of(model)):
         raise ValueError(f"`model` must be built. Received: model={model!r}, which has no weights")
     empty = [origin.variable.path for origin in found if not has_value(origin.variable)]
     if empty:
         raise ValueError(f"`model` has weights without a value: {_listed(empty)}")
+    quantized = [layer.name for layer in layers_of(model) if _is_quantized(layer)]
+    if quantized:
+        raise ValueError(
+            "`model` must not be quantized, as integers computed from weights cannot be drawn; "
+            f"quantize it afterwards. Received: model={model!r}, with {_listed(quantized)}"
+        )
+
+
+def _is_quantized(layer: Any) -> bool:
+    """Whether `layer` has integers for weights. Those of float8 are computed in its calls."""
+    return layer.quantization_mode not in (None, "float8")
 
 
 def _paths(model: Any, wanted: list[Origin]) -> list[tuple[str | int, ...]]:
@@ -186,7 +199,7 @@ def _task(origin: Origin, seed: int, stream: str | None) -> tuple[_Task, int | N
             except OverflowError:
                 if insists and number < _KERAS_SEEDS:
                     raise
-            except (TypeError, ValueError, IndexError):
+            except (TypeError, ValueError, IndexError, RuntimeError):
                 if insists:
                     raise
         seed %= _KERAS_SEEDS

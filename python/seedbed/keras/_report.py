@@ -13,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Final
 
 import keras
-import ml_dtypes
 import numpy as np
 
 from seedbed._core import get_num_threads
@@ -91,17 +90,13 @@ def _law(origin: Origin) -> Law | None:
 
 def _row(origin: Origin, law: Law | None) -> Weight:
     variable, initializer = origin.variable, origin.initializer
-    kind = None
-    if initializer is not None:
-        is_class = isinstance(initializer, keras.initializers.Initializer)
-        kind = type(initializer).__name__ if is_class else "function"
     seed = origin.seed
     shape = tuple(variable.shape)
     return Weight(
         variable.path,
         shape,
         variable.dtype,
-        kind,
+        None if initializer is None else type(initializer).__name__,
         origin.reason,
         getattr(initializer, "stream", None),
         seed if seed is None or isinstance(seed, int) else "generator",
@@ -123,7 +118,7 @@ def _against_law(origin: Origin, law: Law | None, values: Measured, x: float) ->
     dtype = origin.variable.dtype
     if not law.is_drawn:
         return [] if _holds_constant(origin, law, values) else [_not_constant(law, values)]
-    if values.low == values.high and values.count * _mantissa(dtype) >= _BITS:
+    if values.low == values.high and law.chance(values.count, dtype) >= _BITS:
         text = f"every value is {values.low:.6g}, where values are drawn"
         return [Flag("uninitialized", text)]
     flags = []
@@ -167,19 +162,13 @@ def _holds_constant(origin: Origin, law: Law, values: Measured) -> bool:
     if law.values is not None:
         held = to_numpy(origin.variable)
         return bool(np.array_equal(held, law.values.astype(held.dtype)))
-    constant = float(np.array(law.mean).astype(numpy_dtype(origin.variable.dtype)))
+    constant = float(np.array(law.mean).astype(numpy_dtype(origin.variable.dtype)).real)
     return values.low == values.high == constant
 
 
 def _not_constant(law: Law, values: Measured) -> Flag:
     wanted = "those of its initializer" if law.values is not None else f"all {law.mean:.6g}"
     return Flag("value", f"values of {values.low:.4g} to {values.high:.4g} are not {wanted}")
-
-
-def _mantissa(dtype: str) -> int:
-    """Bits of chance in a value of a floating-point `dtype`, at least."""
-    info: Any = ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
-    return min(23, int(info.nmant))
 
 
 def _flag_equal(
@@ -189,28 +178,26 @@ def _flag_equal(
     measured: list[Measured | None],
 ) -> None:
     """Flag weights that are drawn and yet equal another, or hold the same random numbers."""
-    firsts: dict[tuple[Any, ...], list[int]] = {}
+    firsts: dict[tuple[tuple[int, ...], bytes], list[int]] = {}
     directions: list[tuple[int, npt.NDArray[np.float64]]] = []
     for number, (origin, law, values) in enumerate(zip(found, laws, measured, strict=True)):
         if law is None or values is None or not law.is_drawn or not values.finite:
             continue
         dtype = origin.variable.dtype
-        if values.low == values.high or values.count * _mantissa(dtype) < _BITS:
+        if values.low == values.high or law.chance(values.count, dtype) < _BITS:
             continue
-        key = (weights[number].shape, dtype, values.prefix.tobytes())
-        same = firsts.setdefault(key, [])
+        same = firsts.setdefault((weights[number].shape, values.prefix.tobytes()), [])
         original = next((first for first in same if _equal(found[first], origin)), None)
         if original is not None:
             weights[number].flags.append(_equal_flag(weights[original], weights[number]))
             continue
         same.append(number)
-        if values.count < PREFIX or law.sums_squares:
+        if values.count < PREFIX or law.chance(PREFIX, dtype) < _BITS:
             continue
         direction = (values.prefix.astype(np.float64) - law.mean) / law.stddev
         length = float(np.linalg.norm(direction))
-        if length == 0:
-            continue
-        directions.append((number, direction / length))
+        if length > 0:
+            directions.append((number, direction / length))
     if not directions:
         return
     matrix = np.array([direction for _, direction in directions])

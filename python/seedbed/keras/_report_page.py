@@ -42,8 +42,7 @@ class Weight:
         path: The path of the variable.
         shape: Its shape.
         dtype: Its dtype.
-        initializer: The class of its initializer, "function" for another callable, None where it
-            is not known.
+        initializer: The class of its initializer, "function" for one, None where it is not known.
         note: Why it is not known.
         stream: The stream that the initializer names.
         seed: The seed that the initializer was given, "generator" for a generator.
@@ -124,7 +123,7 @@ class Report:
     def __str__(self) -> str:
         from rich.console import Console
 
-        terminal = sys.stdout.isatty()
+        terminal = sys.stdout is not None and sys.stdout.isatty()
         # On a terminal its own width; elsewhere as wide as the table wants to be.
         console = Console(
             file=io.StringIO(), force_terminal=terminal, width=None if terminal else 1000

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import seedbed
-from cases import BACKEND, NAMES, RANDOM, data, value
+from cases import BACKEND, NAMES, RANDOM, data, subclass_of, value
 from seedbed import initializers as on_numpy
 from seedbed.keras import initializers, plain
 
@@ -57,6 +57,9 @@ def test_what_is_found_beside_classes() -> None:
     ]
     with pytest.raises(ValueError, match="no such"):
         initializers.get("no such")
+    users = subclass_of(initializers.HeNormal)
+    stored = {"class_name": "Theirs", "config": {"seed": 3}}
+    assert type(initializers.deserialize(stored, {"Theirs": users})) is users
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -77,6 +80,8 @@ def test_shapes(shape: Any) -> None:
     for dtype in DTYPES:
         drawn = initializers.HeUniform(seed=1)(shape, dtype)
         assert tuple(drawn.shape) == tuple(shape)
+    whole = data(initializers.HeUniform(seed=1)(shape))
+    assert data(initializers.HeUniform(seed=1)([np.int64(size) for size in shape])) == whole
 
 
 def test_results_are_not_shared() -> None:
@@ -103,6 +108,8 @@ def test_seeds() -> None:
         initializers.HeNormal(seed=2**64)
     with pytest.raises(ValueError, match="seed"):
         initializers.HeNormal(seed="1")
+    # A backend's stream looks at a seed when it is called, as the backend does.
+    assert initializers.HeNormal(seed=2**64, stream="torch").seed == 2**64
     assert initializers.HeNormal(seed=np.int64(3)).seed == 3
     unseeded = initializers.HeNormal()
     assert unseeded.get_config()["seed"] is None
@@ -170,6 +177,25 @@ def test_tensors_as_parameters_are_keras_affair() -> None:
     mean = keras.ops.convert_to_tensor([0.5, 0.25, 0.0, 1.0])
     expected = outcome(lambda: keras.initializers.RandomNormal(mean, 0.1, seed=1), (4, 4))
     assert outcome(lambda: initializers.RandomNormal(mean, 0.1, seed=1), (4, 4)) == expected
+    if BACKEND != "numpy":  # whose tensors are arrays, and read as numbers
+        number = keras.ops.convert_to_tensor(0.5)
+        expected = outcome(lambda: keras.initializers.RandomNormal(number, 0.1, seed=1), (4, 4))
+        assert outcome(lambda: initializers.RandomNormal(number, 0.1, seed=1), (4, 4)) == expected
+
+
+@pytest.mark.parametrize(
+    ("stream", "name", "seed", "dtype"),
+    [("numpy", "HeNormal", 2**40, "float32"), ("jax", "Orthogonal", 1, "bfloat16")],
+)
+def test_what_the_default_stream_refuses_is_as_in_keras(
+    stream: str, name: str, seed: int, dtype: str
+) -> None:
+    theirs = partial(getattr(keras.initializers, name), seed=seed)
+    expected = outcome(theirs, (4, 4), dtype)
+    with seedbed.use_stream(stream):
+        assert outcome(partial(getattr(initializers, name), seed=seed), (4, 4), dtype) == expected
+        with seedbed.keras.installed():
+            assert outcome(theirs, (4, 4), dtype) == expected
 
 
 @pytest.mark.parametrize("name", RANDOM)
@@ -201,6 +227,7 @@ def test_plain() -> None:
             assert "stream" not in vars(theirs)
     unseeded = initializers.HeNormal()
     assert plain(unseeded).seed == unseeded.seed
+    assert plain(initializers.HeNormal(seed=2**32 - 1)).seed == 2**32 - 1
     assert plain(unseeded).get_config()["seed"] is None
     for name in ("Zeros", "Ones", "Identity", "STFT", "Constant"):
         assert type(plain(getattr(on_numpy, name)())) is getattr(keras.initializers, name)

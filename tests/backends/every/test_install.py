@@ -1,5 +1,6 @@
 """`install`, `uninstall`, `installed`: whom they serve, and that Keras comes back as it was."""
 
+import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -230,6 +231,27 @@ def test_threads_build_models_at_once() -> None:
         seedbed.keras.uninstall()
 
 
+def test_blocks_of_threads_that_begin_and_end_at_once() -> None:
+    init = keras.initializers.HeNormal(seed=1)
+    ours = native("HeNormal", 1)
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+
+    def blocks(_: int) -> bool:
+        for _ in range(300):
+            with seedbed.keras.installed():
+                if data(init((6, 5))) != ours:
+                    return False
+        return True
+
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            assert all(pool.map(blocks, range(4)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert _install._scopes == 0
+
+
 def test_generators_of_threads_give_each_state_once() -> None:
     init = initializers.HeNormal(seed=keras.random.SeedGenerator(3))
     with ThreadPoolExecutor(4) as pool:
@@ -260,6 +282,18 @@ def test_a_scope_outlives_uninstall() -> None:
     assert data(init((6, 5))) != native("HeNormal", 1)
 
 
+def test_a_scope_counts_before_the_process_and_ends() -> None:
+    init = keras.initializers.HeNormal(seed=1)
+    numpys = bytes(on_numpy.HeNormal(seed=1, stream="numpy")((6, 5)).tobytes())
+    seedbed.keras.install()
+    try:
+        with seedbed.keras.installed("numpy"):
+            assert data(init((6, 5))) == numpys
+        assert data(init((6, 5))) == native("HeNormal", 1)
+    finally:
+        seedbed.keras.uninstall()
+
+
 def test_failures_leave_keras_working(monkeypatch: Any) -> None:
     init = keras.initializers.HeNormal(seed=1)
     own = data(init((6, 5)))
@@ -271,6 +305,17 @@ def test_failures_leave_keras_working(monkeypatch: Any) -> None:
     with pytest.raises(MemoryError):
         seedbed.keras.install()
     monkeypatch.undo()
+    assert data(init((6, 5))) == own
+
+    class Sealed:
+        get = property(lambda self: GET)  # which cannot be set
+
+    # The classes are replaced before, and come back.
+    monkeypatch.setattr(_install, "registries_of_get", lambda: [Sealed()])
+    with pytest.raises(AttributeError):
+        seedbed.keras.install()
+    monkeypatch.undo()
+    assert not _install._replaced
     assert data(init((6, 5))) == own
     with pytest.raises(KeyError), seedbed.keras.installed():
         raise KeyError

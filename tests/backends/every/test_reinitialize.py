@@ -1,6 +1,8 @@
 """`seedbed.keras.reinitialize`: the values that weights get, what is kept, what fails whole."""
 
+import io
 import itertools
+import math
 import subprocess
 import sys
 import warnings
@@ -145,6 +147,11 @@ def test_automatic_names_are_warned_of_and_listed():
         seedbed.keras.reinitialize(model, seed=1)
     assert model.layers[0].name in str(caught[0].message)
     assert caught[0].filename == __file__
+    layers = [keras.layers.Dense(3) for _ in range(7)]
+    with pytest.warns(UserWarning, match=f"{layers[4].name} and 2 more$"):
+        seedbed.keras.reinitialize(
+            keras.Sequential([keras.Input((3,), name="in"), *layers], name="named"), seed=1
+        )
 
 
 def test_positions_depend_on_the_structure_alone():
@@ -259,6 +266,20 @@ def test_recurrent_biases_keep_their_form_and_random_ones_get_seeds():
     assert np.array_equal(drawn[0][4:8], np.ones(4))  # the forget gate
     assert np.array_equal(drawn[0], drawn[2])
     assert not np.array_equal(drawn[0], drawn[1])
+    cell = keras.layers.LSTMCell(4, name="cell")
+    cell.build((None, 3))
+    assert seedbed.keras.reinitialize(cell, seed=1)["cell/bias"] is None  # it is not drawn
+
+
+def test_drawn_state_is_drawn_anew_with_the_weights():
+    # A vector that is not trained and yet no average: it starts from random numbers.
+    inner = keras.layers.Dense(16, name="inner")
+    layer = keras.layers.SpectralNormalization(inner, name="spectral")
+    layer.build((None, 8))
+    before = values(layer.vector_u)
+    seeds = seedbed.keras.reinitialize(layer, seed=1)
+    assert seeds["spectral/vector_u"] == fold_in(1, "spectral", "vector_u")
+    assert not np.array_equal(values(layer.vector_u), before)
 
 
 class Doubled(keras.initializers.HeNormal):
@@ -270,8 +291,32 @@ def test_a_users_class_makes_its_own_values():
     layer = keras.layers.Dense(8, kernel_initializer=Doubled(), name="layer")
     layer.build((None, 32))
     seeds = seedbed.keras.reinitialize(layer, seed=1)
+    # Keras' own classes take no more on some backends.
+    assert seeds["layer/kernel"] == fold_in(1, "layer", "kernel") % 2**31
     own = Doubled(seed=seeds["layer/kernel"])((32, 8))
     assert np.array_equal(values(layer.kernel), values(own))
+
+
+def test_a_layers_own_initializer_keeps_its_seed():
+    kernel = keras.initializers.HeNormal(seed=3)
+    layer = keras.layers.Dense(8, kernel_initializer=kernel, name="layer")
+    layer.build((None, 32))
+    seedbed.keras.reinitialize(layer, seed=1)
+    assert layer.kernel_initializer is kernel
+    assert (kernel.seed, kernel.get_config()["seed"]) == (3, 3)
+
+
+def test_a_stream_that_was_asked_for_is_not_replaced():
+    layer = keras.layers.Dense(
+        8, kernel_initializer="orthogonal", dtype="bfloat16", bias_initializer="ones", name="layer"
+    )
+    with seedbed.keras.installed():
+        layer.build((None, 4))
+    layer.bias.assign(keras.ops.zeros(8))
+    before = snapshot(layer)
+    with pytest.raises(NotImplementedError, match="`dtype` must be one whose QR JAX computes"):
+        seedbed.keras.reinitialize(layer, seed=1, stream="jax")
+    assert all(np.array_equal(array, snapshot(layer)[path]) for path, array in before.items())
 
 
 class Unconfigured(keras.layers.Layer):
@@ -326,6 +371,24 @@ def test_a_failure_leaves_every_weight_as_it_was():
         assert np.array_equal(array, after[path]), path
 
 
+def test_a_wrong_shape_leaves_every_weight_as_it_was():
+    shapes = iter([(4, 8), (8, 4)])
+
+    def once_right(shape, dtype=None):
+        return keras.ops.ones(next(shapes), dtype)
+
+    layers = [
+        keras.layers.Dense(4, name="first"),
+        keras.layers.Dense(8, kernel_initializer=once_right, name="second"),
+    ]
+    model = keras.Sequential([keras.Input((4,)), *layers], name="model")
+    before = snapshot(model)
+    with pytest.raises(ValueError, match=r"second/kernel must return .* \(4, 8\)"):
+        seedbed.keras.reinitialize(model, seed=1)
+    after = snapshot(model)
+    assert all(np.array_equal(array, after[path]) for path, array in before.items())
+
+
 def test_an_interruption_while_drawing_leaves_every_weight_as_it_was(monkeypatch):
     model = named()
     before = snapshot(model)
@@ -375,6 +438,9 @@ def test_two_weights_of_one_path_need_positions():
         seedbed.keras.reinitialize(layer, seed=1)
     seeds = seedbed.keras.reinitialize(layer, seed=1, key="position")
     assert len(seeds) == 4
+    assert set(seeds) == {
+        p + end for p in ("outer/same/kernel", "outer/same/bias") for end in ("", " (2)")
+    }
     assert not np.array_equal(values(twins[0].kernel), values(twins[1].kernel))
 
 
@@ -397,6 +463,82 @@ def test_bad_arguments_are_refused_and_change_nothing(arguments, message):
         seedbed.keras.reinitialize(model, **arguments)
     after = snapshot(model)
     assert all(np.array_equal(array, after[path]) for path, array in before.items())
+
+
+@pytest.mark.parametrize("arguments", [{"seed": -1}, {"seed": 1, "stream": "mersenne"}])
+def test_bad_arguments_are_refused_where_nothing_is_drawn(arguments):
+    model = keras.Sequential([keras.Input((4,)), keras.layers.Dropout(0.5)])
+    with pytest.raises(ValueError, match="must be"):
+        seedbed.keras.reinitialize(model, **arguments)
+    assert seedbed.keras.reinitialize(model, seed=1) == {}
+
+
+def test_integers_of_numpy_are_seeds():
+    model = named()
+    seeds = seedbed.keras.reinitialize(model, seed=2**63)
+    assert seedbed.keras.reinitialize(model, seed=np.uint64(2**63)) == seeds
+
+
+class Unstored(keras.layers.Dense):
+    def save_own_variables(self, store):
+        pass
+
+
+def test_a_weight_that_no_file_holds_has_no_position():
+    layer = Unstored(3, name="layer")
+    layer.build((None, 3))
+    with pytest.raises(ValueError, match=r"`key=\"path\"`.*layer/kernel"):
+        seedbed.keras.reinitialize(layer, seed=1, key="position")
+
+
+@pytest.mark.parametrize("state", [False, True])
+@pytest.mark.parametrize("mode", ["int8", "int4"])
+def test_a_quantized_layer_is_refused_and_stays(mode, state):
+    first = keras.layers.Dense(8, name="first")
+    second = keras.layers.Dense(8, bias_initializer="ones", name="second")
+    model = keras.Sequential([keras.Input((4,)), first, second], name="model")
+    second.quantize(mode)
+    before = snapshot(model)
+    with pytest.raises(ValueError, match=r"must not be quantized.* with second$"):
+        seedbed.keras.reinitialize(model, seed=1, state=state)
+    after = snapshot(model)
+    assert all(np.array_equal(array, after[path]) for path, array in before.items())
+
+
+def test_layers_of_float8_and_lora_are_drawn_anew():
+    float8 = keras.layers.Dense(8, dtype="float8_from_float32", name="float8")
+    lora = keras.layers.Dense(8, name="lora")
+    model = keras.Sequential([keras.Input((4,)), float8, lora], name="model")
+    lora.enable_lora(2)
+    before = snapshot(model)
+    seeds = seedbed.keras.reinitialize(model, seed=1)
+    after = snapshot(model)
+    drawn = {path for path, seed in seeds.items() if seed is not None}
+    assert {path.rpartition("model/")[2] for path in drawn} == {
+        "float8/kernel",
+        "lora/kernel",
+        "lora/lora_kernel_a",
+    }
+    assert not any(np.array_equal(before[path], after[path]) for path in drawn)
+    assert not seedbed.keras.report(model).flagged
+
+
+def test_lambdas_of_a_layer_stay():
+    layer = keras.layers.Dense(
+        8,
+        activation=lambda x: 2 * x,
+        bias_initializer=lambda shape, dtype=None: keras.ops.full(shape, 3, dtype),
+        name="layer",
+    )
+    layer.build((None, 4))
+    layer.bias.assign(keras.ops.zeros(8))
+    before = values(layer.kernel)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        seeds = seedbed.keras.reinitialize(layer, seed=1)
+    assert seeds == {"layer/kernel": fold_in(1, "layer", "kernel"), "layer/bias": None}
+    assert (values(layer.bias) == 3).all()
+    assert not np.array_equal(values(layer.kernel), before)
 
 
 def test_what_is_no_built_model_is_refused():
@@ -422,6 +564,46 @@ def test_the_bar_appears_after_a_second_and_only_then(monkeypatch):
     assert bar._progress is not None
     assert bar._progress.tasks[0].completed == 30
     bar.stop()
+    late = _reinitialize._Bar(100)
+    late(0)
+    late(0)
+    late(100)  # after 1.2 seconds, with nothing left to wait for
+    assert late._progress is None
+
+
+class Terminal(io.StringIO):
+    def __init__(self, terminal):
+        super().__init__()
+        self._terminal = terminal
+
+    def isatty(self):
+        return self._terminal
+
+
+def test_there_is_a_bar_on_a_terminal_and_it_comes_to_its_end(monkeypatch):
+    bars = []
+
+    class Recorded(_reinitialize._Bar):
+        def __init__(self, total):
+            super().__init__(total)
+            bars.append(self)
+
+    monkeypatch.setattr(_reinitialize, "_Bar", Recorded)
+    monkeypatch.setattr(_reinitialize, "_BAR_AFTER", 0.0)
+    model = named()
+    for stderr in (None, Terminal(False)):
+        monkeypatch.setattr(sys, "stderr", stderr)
+        seedbed.keras.reinitialize(model, seed=1)
+    assert not bars
+    terminal = Terminal(True)
+    monkeypatch.setattr(sys, "stderr", terminal)
+    seedbed.keras.reinitialize(model, seed=1)
+    (bar,) = bars
+    state = sum(math.prod(v.shape) for v in model.get_layer("norm").non_trainable_variables)
+    assert bar._done == bar._total == model.count_params() - state
+    assert bar._progress.finished
+    assert not bar._progress.live.is_started
+    assert "reinitialize" in terminal.getvalue()
 
 
 def test_python_random_numbers_are_not_used_up():

@@ -96,6 +96,9 @@ def test_configs_of_models_hold_keras_names_and_keys() -> None:
         "config": theirs,
         "registered_name": "seedbed>HeNormal",
     }
+    generator = initializers.HeNormal(seed=seedbed.random.SeedGenerator(2**60)).get_config()["seed"]
+    assert generator["registered_name"] == "seedbed>SeedGenerator"
+    assert generator["config"]["seed"] == 2**60
     with seedbed.keras.installed():
         stored = keras.layers.Dense(3, kernel_initializer="he_normal").get_config()
     assert stored["kernel_initializer"]["module"] == "keras.initializers"

@@ -1,11 +1,13 @@
 """`report` and `reinitialize` of models whose weights lie on eight devices."""
 
+import jax
 import keras
 import numpy as np
 import pytest
 
 import seedbed.keras
 from seedbed import initializers
+from seedbed.keras import _sharding
 from seedbed.keras._measure import blocks_of
 
 
@@ -40,9 +42,18 @@ def test_a_report_measures_each_part_once(model):
         assert row.seconds is None
 
 
-def test_new_values_are_those_of_one_device_and_stay_where_they_were(model):
+def test_new_values_are_those_of_one_device_and_stay_where_they_were(model, monkeypatch):
     before = [weight.value.sharding for weight in model.weights]
+    drawn = []
+    draw_sharded = _sharding.draw_sharded
+
+    def recorded(call, trial, sharding):
+        drawn.append(call.shape)
+        return draw_sharded(call, trial, sharding)
+
+    monkeypatch.setattr(_sharding, "draw_sharded", recorded)
     seeds = seedbed.keras.reinitialize(model, seed=7)
+    assert drawn == [(64, 32), (32, 48)]  # in parts, and never whole
     table, kernel, bias = (np.asarray(weight.value) for weight in model.weights)
     uniform = initializers.RandomUniform(seed=seeds["sharded/table/embeddings"])
     assert np.array_equal(table, uniform((64, 32)))
@@ -52,3 +63,21 @@ def test_new_values_are_those_of_one_device_and_stay_where_they_were(model):
     after = [weight.value.sharding for weight in model.weights]
     for old, new, weight in zip(before, after, model.weights, strict=True):
         assert new.is_equivalent_to(old, len(weight.shape))
+
+
+def test_new_values_stay_on_the_device_of_the_old():
+    with keras.device("cpu:3"):
+        layer = keras.layers.Dense(8, name="layer")
+        layer.build((None, 4))
+    for stream in (None, "keras"):
+        seedbed.keras.reinitialize(layer, seed=1, stream=stream)
+        for variable in (layer.kernel, layer.bias):
+            assert variable.value.devices() == {jax.devices()[3]}
+
+
+def test_new_values_are_bound_to_no_device_where_the_old_were_not():
+    layer = keras.layers.Dense(8, name="layer")
+    layer.build((None, 4))
+    seedbed.keras.reinitialize(layer, seed=1)
+    elsewhere = jax.device_put(np.ones((2, 4), "float32"), jax.devices()[3])
+    assert (elsewhere @ layer.kernel.value).devices() == {jax.devices()[3]}

@@ -1,8 +1,11 @@
 """Tensors over eight devices: the values of the whole, and each block alone."""
 
+import contextvars
+import inspect
 import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
@@ -15,6 +18,8 @@ import seedbed.keras
 from cases import RANDOM, data
 from seedbed import initializers as on_numpy
 from seedbed.keras import _sharding, initializers
+from seedbed.keras._call import Call
+from seedbed.keras._private import jax_is_tracing
 
 P = jax.sharding.PartitionSpec
 
@@ -97,6 +102,67 @@ def test_installed_in_distributions() -> None:
                     assert odd.value.sharding.mesh.size == 8
 
 
+def test_who_is_not_served_has_layouts_as_before() -> None:
+    def build() -> Any:
+        layer = keras.layers.Dense(16, kernel_initializer=keras.initializers.HeNormal(1))
+        layer.build((None, 32))
+        return layer.kernel.value
+
+    with distribution().scope():
+        own = build()
+        with seedbed.keras.installed():
+            # Keras asks the signature whether an initializer lays out what it makes.
+            assert "layout" in inspect.signature(keras.initializers.HeNormal.__call__).parameters
+            other = contextvars.Context().run(build)
+    assert other.sharding.is_equivalent_to(own.sharding, 2)
+    assert data(other) == data(own)
+
+
+def test_generators_of_threads_give_each_state_once() -> None:
+    init = initializers.HeNormal(seed=keras.random.SeedGenerator(3))
+    mesh = jax.sharding.Mesh(np.array(jax.devices()), ("x",))
+    sharding = jax.sharding.NamedSharding(mesh, P("x"))
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            drawn = list(pool.map(lambda _: data(init((8, 4), layout=sharding)), range(200)))
+    finally:
+        sys.setswitchinterval(interval)
+    assert len(set(drawn)) == 200
+
+
+@pytest.mark.parametrize("whole", [1 << 20, 8])
+@pytest.mark.parametrize("seed", ["int", "generator"])
+def test_what_keras_draws_is_laid_out(seed: str, whole: int, monkeypatch: Any) -> None:
+    traced = []
+    by_keras = Call.by_keras
+
+    def recorded(call: Call) -> Any:
+        traced.append(jax_is_tracing())
+        return by_keras(call)
+
+    monkeypatch.setattr(Call, "by_keras", recorded)
+    monkeypatch.setattr(_sharding, "_WHOLE", whole)
+    mean = np.ones(4)  # as a tensor, which is no number
+    ours, theirs = (
+        library.RandomNormal(
+            keras.ops.convert_to_tensor(mean),
+            0.1,
+            seed=keras.random.SeedGenerator(7) if seed == "generator" else 7,
+        )
+        for library in (initializers, keras.initializers)
+    )
+    mesh = jax.sharding.Mesh(np.array(jax.devices()), ("x",))
+    sharding = jax.sharding.NamedSharding(mesh, P("x"))
+    for _ in range(2):
+        drawn = ours((8, 4), "float32", layout=sharding)
+        assert drawn.sharding == sharding
+        assert np.array_equal(drawn, theirs((8, 4), "float32"))
+    # A program lays out what is large in parts; it could not advance a generator.
+    assert traced == [whole == 8 and seed == "int"] * 2
+
+
 def test_models_train_where_they_are_laid_out() -> None:
     with distribution().scope(), seedbed.keras.installed():
         model = keras.Sequential(
@@ -125,6 +191,10 @@ def test_each_distinct_block_is_drawn_once(monkeypatch: Any) -> None:
     with distribution().scope():
         keras.layers.Dense(16, kernel_initializer=initializers.HeNormal(1)).build((None, 32))
     assert drawn == [(8, 16)] * 4
+    drawn.clear()
+    with distribution().scope():
+        keras.layers.Dense(16, kernel_initializer=initializers.Orthogonal(1)).build((None, 32))
+    assert drawn == [(32, 16)]  # of which no part is made alone
 
 
 def test_wrong_layouts() -> None:

@@ -91,6 +91,15 @@ model.fit(np.ones((8, 4), "float32"), np.ones((8, 4), "float32"), batch_size=4, 
 for layer in model.layers:
     first, second = replicas(layer.kernel)
     assert np.array_equal(first, second)
+
+with strategy.scope():
+    layer = keras.layers.Dense(4, name="layer")
+    layer.build((None, 4))
+assert not seedbed.keras.report(layer).flagged
+seeds = seedbed.keras.reinitialize(layer, seed=1)
+drawn = on_numpy.GlorotUniform(seed=seeds["layer/kernel"])((4, 4))
+assert all(np.array_equal(part, drawn) for part in replicas(layer.kernel))
+assert len(replicas(layer.kernel)) == 2
 """
 
 

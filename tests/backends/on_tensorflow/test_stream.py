@@ -64,9 +64,15 @@ def _tensorflow_stream() -> Iterator[None]:
         yield
 
 
-def positive_zero(number: Any) -> Any:
-    """The number, 0.0 for -0.0: TensorFlow keeps the scalars it has made of numbers of Python, and
-    gives for either zero the one that it met first."""
+def as_met_first(number: Any) -> Any:
+    """The number in the form that TensorFlow takes whatever it met before.
+
+    It keeps the scalars that it made of numbers of Python, and finds them by their value: for
+    either zero it gives the one that came first, and it takes True as bfloat16 only where a 1 came
+    before.
+    """
+    if isinstance(number, bool):
+        return int(number)
     return 0.0 if type(number) is float and number == 0.0 else number
 
 
@@ -105,7 +111,7 @@ def compare(ours: Callable[[], Any], theirs: Callable[[], Any]) -> None:
 @settings(max_examples=250, deadline=None)
 @given(SHAPES, NUMBERS, NUMBERS, st.sampled_from(DTYPES), SEEDS)
 def test_samplers(name: str, shape: Any, a: Any, b: Any, dtype: str, seed: int) -> None:
-    a, b = positive_zero(a), positive_zero(b)
+    a, b = as_met_first(a), as_met_first(b)
     compare(
         lambda: getattr(seedbed.random, name)(shape, a, b, dtype=dtype, seed=seed),
         lambda: getattr(keras.random, name)(shape, a, b, dtype=dtype, seed=seed),
@@ -121,7 +127,7 @@ def test_where_numbers_become_subnormal(
 ) -> None:
     if double and dtype == "float64" and name != "uniform":
         a, b = a * 1e-271, b * 1e-271
-    a, b = positive_zero(a), positive_zero(b)
+    a, b = as_met_first(a), as_met_first(b)
     assert_same(
         getattr(seedbed.random, name)((3000,), a, b, dtype=dtype, seed=seed),
         getattr(keras.random, name)((3000,), a, b, dtype=dtype, seed=seed),

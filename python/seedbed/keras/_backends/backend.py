@@ -33,6 +33,10 @@ class Backend(ABC):
     def placeholder(self, draw: Draw) -> Any:
         """A tensor of the shape and dtype, where no value is ever read: whatever costs least."""
 
+    def beside(self, tensor: Any, other: Any) -> Any:
+        """`tensor` on the devices of `other`, where a variable would not keep to its own."""
+        return tensor
+
     def drawn_dtype(self, dtype: Any) -> Any:
         """The dtype to draw where `dtype` is asked for."""
         return dtype

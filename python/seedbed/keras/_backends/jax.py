@@ -38,6 +38,11 @@ class BackendOfKeras(Backend):
     def placeholder(self, draw: Draw) -> Any:
         return jnp.zeros(draw.shape, draw.dtype)
 
+    def beside(self, tensor: Any, other: Any) -> Any:
+        if tensor.sharding.is_equivalent_to(other.sharding, tensor.ndim):
+            return tensor  # Put anywhere, it would be bound to the place.
+        return jax.device_put(tensor, other.sharding)
+
     def drawn_dtype(self, dtype: Any) -> Any:
         if jax.config.jax_enable_x64 or standardize(dtype) != np.float64:
             return dtype
