@@ -38,11 +38,14 @@ $(addprefix test-backend-,$(BACKENDS)): test-backend-%: $(BACKENDS_VENV)/.instal
 	KERAS_BACKEND=$* $(BACKENDS_BIN)/python tests/backends/keras_suite.py
 
 # What loads checkpoints: transformers, accelerate, huggingface_hub, torch's distributed checkpoints,
-# fsspec's stores; and the launchers of the examples. An environment of its own, for its size.
+# fsspec's stores; and the launchers of the examples. An environment of its own, for its size. The
+# last release of transformers 4, which is still in wide use, lies over it for what loads a model.
 LOADERS_VENV := .venv-loaders
 LOADERS_BIN := $(LOADERS_VENV)/bin
 test-loaders: $(LOADERS_VENV)/.installed
 	$(LOADERS_BIN)/python -m pytest -c tests/loaders/pytest.toml tests/loaders
+	PYTHONPATH=$(abspath $(LOADERS_VENV))/transformers-4 $(LOADERS_BIN)/python -m pytest -c tests/loaders/pytest.toml \
+		tests/loaders/test_whole_model.py tests/loaders/test_transformers.py::test_transformers
 
 check: $(VENV)/.installed-test
 	cargo fmt --all --check
@@ -63,6 +66,7 @@ bench: $(VENV)/.installed-test
 	$(BIN)/python benches/python/initializers.py --chart docs/speed.svg
 	$(BIN)/python benches/python/calls.py
 	$(BIN)/python benches/python/checkpoint.py
+	$(BIN)/python benches/python/many_tensors.py
 	$(BIN)/python benches/python/exact_streams.py
 	$(BIN)/python benches/python/orthogonal.py --chart docs/orthogonal.svg
 
@@ -127,6 +131,8 @@ $(LOADERS_VENV)/.created: pyproject.toml
 $(LOADERS_VENV)/.installed: $(LOADERS_VENV)/.created $(VENV)/.installed
 	$(LOADERS_BIN)/pip install --quiet --disable-pip-version-check "$$(ls $(WHEELS)/seedbed-*.whl)[loaders]"
 	$(LOADERS_BIN)/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEELS)/seedbed-*.whl
+	$(LOADERS_BIN)/pip install --quiet --disable-pip-version-check --upgrade --no-deps --target $(LOADERS_VENV)/transformers-4 \
+		'transformers>=4.57,<5' 'huggingface_hub<1' 'tokenizers>=0.22,<=0.23.0'
 	touch $@
 
 $(VENV)/.installed-test: $(VENV)/.installed

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from safetensors import safe_open
 
 from seedbed import Plan
 from seedbed._plan.draft import TO_CHOOSE
@@ -44,16 +45,53 @@ def test_a_configuration_gives_the_tensors_of_its_files(
         assert made.model == str(tmp_path / "config" / "config.json")
 
 
-def test_models_whose_files_have_other_names_are_refused(tmp_path: Path) -> None:
-    config = transformers.MixtralConfig(
-        num_hidden_layers=1, num_local_experts=2, num_key_value_heads=2, vocab_size=50, **WIDTH
-    )
-    config.save_pretrained(tmp_path)
+MIXTRAL = transformers.MixtralConfig(
+    num_hidden_layers=1, num_local_experts=2, num_key_value_heads=2, vocab_size=50, **WIDTH
+)
+SMALL = {"num_hidden_layers": 2, "num_key_value_heads": 4, "vocab_size": 50, **WIDTH}
+EXPERTS = [
+    MIXTRAL,
+    transformers.MixtralConfig(**{**MIXTRAL.to_dict(), "tie_word_embeddings": True}),
+    transformers.Qwen2MoeConfig(
+        num_experts=3, moe_intermediate_size=32, shared_expert_intermediate_size=48, **SMALL
+    ),
+    transformers.Qwen3MoeConfig(num_experts=3, moe_intermediate_size=32, head_dim=16, **SMALL),
+    transformers.DeepseekV3Config(
+        n_routed_experts=4, n_group=2, topk_group=1, num_experts_per_tok=2, first_k_dense_replace=1,
+        moe_intermediate_size=32, q_lora_rank=16, kv_lora_rank=16, qk_rope_head_dim=8,
+        qk_nope_head_dim=8, v_head_dim=16, **SMALL,
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("config", EXPERTS, ids=lambda config: config.model_type)
+def test_mixtures_of_experts_have_the_names_of_their_files(tmp_path: Path, config: Any) -> None:
+    # transformers 5 has the experts of a layer in one tensor, and stores each by itself.
+    model = transformers.AutoModelForCausalLM.from_config(config)
+    model.save_pretrained(tmp_path / "saved")
+    made = Plan([("**", {"normal": 1})], model=tmp_path / "saved" / "config.json", seed=1).resolve()
+    with safe_open(tmp_path / "saved" / "model.safetensors", "pt") as stored:
+        expected = {
+            name: tuple(stored.get_slice(name).get_shape()) for name in stored.offset_keys()
+        }
+    assert {tensor.name: tensor.shape for tensor in made.tensors} == expected
+    assert any(".experts.1." in name for name in expected)
+    tied = {"lm_head.weight": "model.embed_tokens.weight"}
+    assert made.tied == (tied if config.tie_word_embeddings else {})
+
+
+def test_models_whose_files_have_other_names_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    MIXTRAL.save_pretrained(tmp_path)
     plan = Plan(preset="mixtral", model=tmp_path / "config.json", seed=1)
+    # As where a release of transformers has no such function.
+    monkeypatch.delattr("transformers.core_model_loading.revert_weight_conversion")
     with pytest.raises(ValueError, match=r"is of the type mixtral, whose tensors .* other names"):
         plan.resolve()
     # A file of such a model serves.
-    transformers.MixtralForCausalLM(config).save_pretrained(tmp_path)
+    monkeypatch.undo()
+    transformers.MixtralForCausalLM(MIXTRAL).save_pretrained(tmp_path)
     names = [t.name for t in plan.from_toml(
         f"seed = 1\npreset = 'mixtral'\nmodel = '{tmp_path}/model.safetensors'"
     ).resolve().tensors]  # fmt: skip

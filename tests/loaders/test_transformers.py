@@ -26,7 +26,9 @@ def stored(directory: Path) -> dict[str, torch.Tensor]:
 def test_transformers(tmp_path: Path, tied: bool, shards: list[str]) -> None:
     spec, out = specification(tmp_path, tied=tied), tmp_path / "out"
     seedbed("init", spec, "-o", f"{out}/", *shards)
-    model, info = transformers.AutoModelForCausalLM.from_pretrained(out, output_loading_info=True)
+    model, info = transformers.AutoModelForCausalLM.from_pretrained(
+        out, dtype="auto", output_loading_info=True
+    )
     assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     assert model.dtype == torch.bfloat16
     head, embedding = model.lm_head.weight, model.model.embed_tokens.weight

@@ -63,13 +63,16 @@ def decode_index(data: bytes) -> Index:
         found.add(key)
         if key == "weight_map":
             inner = Members(text, start)
+            plain: set[str] = set()
             for name, place in inner:
                 file, end = value_at(text, place, _MAX_NAME_CHARACTERS)
                 inner.continue_at(end)
                 if not isinstance(file, str):
                     raise JsonError("has a value in `weight_map` that is not a string")
-                if not _is_plain(file):
-                    raise JsonError(f"names a file outside its directory: {file[:80]!r}")
+                if file not in plain:
+                    if not _is_plain(file):
+                        raise JsonError(f"names a file outside its directory: {file[:80]!r}")
+                    plain.add(file)
                 if name in index.files:
                     index.faults.append(f"has {name[:80]!r} twice")
                 index.files[name] = file

@@ -21,6 +21,11 @@ from typing import Any, Final, NoReturn
 MAX_VALUE_CHARACTERS: Final = 16 << 20
 
 _SPACE = re.compile(r"[ \t\n\r]*")
+# What nearly all members have, in one step each: a string without escapes; such a key with its
+# colon; what follows a value.
+_STRING = re.compile(r'"([^"\\\x00-\x1f]*)"')
+_KEY = re.compile(rf"{_STRING.pattern}[ \t\n\r]*:[ \t\n\r]*")
+_AFTER = re.compile(r"[ \t\n\r]*([,}])[ \t\n\r]*")
 
 
 class JsonError(ValueError):
@@ -56,6 +61,9 @@ def value_at(text: str, start: int, limit: int = MAX_VALUE_CHARACTERS) -> tuple[
     Raises:
         JsonError: There is none.
     """
+    string = _STRING.match(text, start, start + limit)
+    if string is not None:
+        return string[1], string.end()
     # A slice, so that what is decoded is bounded before it is.
     piece = text[start : start + limit]
     try:
@@ -93,25 +101,37 @@ class Members:
             self.end = self._position + 1
             return
         while True:
-            self._expect('"', skip=False)
-            try:
-                key, self._position = _scan_string(text, self._position, True)
-            except ValueError as error:
-                raise JsonError(f"is not JSON: {error}") from None
-            self._position = self._skip(self._position)
-            self._expect(":")
-            yield key, self._position
-            self._position = self._skip(self._position)
-            found = text[self._position : self._position + 1]
-            if found == "}":
-                self.end = self._position + 1
+            plain = _KEY.match(text, self._position)
+            if plain is not None:
+                self._position = plain.end()
+                yield plain[1], self._position
+            else:
+                key = self._escaped_key()
+                yield key, self._position
+            after = _AFTER.match(text, self._position)
+            if after is None:
+                self._position = self._skip(self._position)
+                self._expect(",")
+                continue
+            if after[1] == "}":
+                self.end = after.end(1)
                 return
-            self._expect(",")
+            self._position = after.end()
 
     def require_end(self) -> None:
         """Refuse what follows the object, space aside."""
         if self._skip(self.end) != len(self._text):
             raise JsonError("is not JSON: something follows the object")
+
+    def _escaped_key(self) -> str:
+        self._expect('"', skip=False)
+        try:
+            key, self._position = _scan_string(self._text, self._position, True)
+        except ValueError as error:
+            raise JsonError(f"is not JSON: {error}") from None
+        self._position = self._skip(self._position)
+        self._expect(":")
+        return key
 
     def _skip(self, position: int) -> int:
         match = _SPACE.match(self._text, position)

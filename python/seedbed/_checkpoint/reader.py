@@ -311,7 +311,7 @@ def _entries(
             entry = _entry(name, value, faults)
         if name in entries:
             faults.append((f"has {name[:80]!r} twice; the last one counts", name))
-        if _CONTROL.search(name):
+        if not name.isprintable() and _CONTROL.search(name):
             faults.append((f"has a name with control characters: {name[:80]!r}", name))
         entries[name] = entry
     members.require_end()
@@ -355,22 +355,22 @@ def _counts(value: Any) -> bool:
 
 
 def _checked(name: str, code: str, shape: tuple[int, ...], begin: int, end: int) -> Stored:
-    shown = repr(name[:80])
     bits = DTYPE_BITS.get(code)
     if bits is None:
-        raise JsonError(f"has an entry {shown} of the dtype {code[:20]!r}, which is not known")
+        raise JsonError(
+            f"has an entry {name[:80]!r} of the dtype {code[:20]!r}, which is not known"
+        )
     count = 1
     for dimension in shape:
         count *= dimension
         # The library multiplies in this order, so that no later zero hides an overflow.
         if count >= 2**64:
-            raise JsonError(f"has an entry {shown} of more than 2**64 elements")
-    if count * bits % 8:
-        raise JsonError(f"has an entry {shown} that does not end on a byte")
-    if begin > end or count * bits // 8 != end - begin:
-        raise JsonError(
-            f"has an entry {shown} of {count * bits // 8} bytes at offsets {begin} to {end}"
-        )
+            raise JsonError(f"has an entry {name[:80]!r} of more than 2**64 elements")
+    nbytes, rest = divmod(count * bits, 8)
+    if rest:
+        raise JsonError(f"has an entry {name[:80]!r} that does not end on a byte")
+    if begin > end or nbytes != end - begin:
+        raise JsonError(f"has an entry {name[:80]!r} of {nbytes} bytes at offsets {begin} to {end}")
     return Stored(name, code, shape, begin, end - begin)
 
 

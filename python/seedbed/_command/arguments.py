@@ -54,6 +54,13 @@ _SPEC = """examples:
                                                           module, a Keras model or a JAX tree
                                                           of shapes; its module is imported"""
 
+_SHELLS = ("bash", "zsh", "fish", "tcsh")
+_COMPLETION = """examples:
+  seedbed completion bash > ~/.local/share/bash-completion/completions/seedbed
+  seedbed completion zsh > ~/.zfunc/_seedbed              with ~/.zfunc in fpath
+  seedbed completion fish > ~/.config/fish/completions/seedbed.fish
+  seedbed completion tcsh > ~/.seedbed.tcsh               with `source` of it in ~/.tcshrc"""
+
 T = TypeVar("T")
 
 
@@ -84,7 +91,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     Raises:
         SystemExit: After printing help, version, or what is wrong with the usage.
     """
-    parser, commands = _parsers()
+    parser, commands = parsers()
     given = sys.argv[1:] if arguments is None else arguments
     # An optional value would take the specification that may follow.
     given = ["--resume-quick" if word == "--resume=quick" else word for word in given]
@@ -97,7 +104,7 @@ def parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     return options
 
 
-def _parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
+def parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParser]]:
     """Return the command's parser, and those of the subcommands by their names."""
     parser = _Parser(
         prog="seedbed",
@@ -162,6 +169,13 @@ def _parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         "exit codes: 0 done; 2 there is no such preset",
     )
     preset.add_argument("name", metavar="NAME", nargs="?", help="the preset; without it, all names")
+    completion = subcommand(
+        "completion",
+        "print the script by which a shell completes the words of this command",
+        _COMPLETION,
+        "exit codes: 0 done; 2 shtab is not installed (pip install 'seedbed[completion]')",
+    )
+    completion.add_argument("shell", metavar="SHELL", choices=_SHELLS, help=", ".join(_SHELLS))
     return parser, {
         "init": init,
         "inspect": inspect,
@@ -169,6 +183,7 @@ def _parsers() -> tuple[_Parser, dict[str, argparse.ArgumentParser]]:
         "spec": spec,
         "selfcheck": selfcheck,
         "preset": preset,
+        "completion": completion,
     }
 
 

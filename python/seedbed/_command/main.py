@@ -21,7 +21,7 @@ import seedbed
 from seedbed._checkpoint.publish import WriteError
 from seedbed._checkpoint.reader import ReadError
 from seedbed._command import arguments as command_line
-from seedbed._command import init, inspect, preset, spec, verify
+from seedbed._command import completion, init, inspect, preset, spec, verify
 from seedbed._command.interruption import Interrupted, interruptible
 from seedbed._command.terminal import say
 from seedbed._command.usage import UsageError
@@ -50,6 +50,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     preset.run(options)
                 case "spec":
                     spec.run(options)
+                case "completion":
+                    completion.run(options, *command_line.parsers())
                 case "selfcheck":
                     return _selfcheck()
         return DONE

@@ -21,7 +21,7 @@ import numpy as np
 from seedbed._inspect.fold import NUMBER
 from seedbed._plan.names import check_named
 from seedbed._plan.quantities import RESERVED
-from seedbed._plan.sources import Source
+from seedbed._plan.sources import Source, is_drawn
 from seedbed._plan.toml import dump
 from seedbed._spec.error import Place
 
@@ -44,14 +44,16 @@ def draft(source: Source, place: Place) -> str:
     Raises:
         SpecError: A plan cannot say a name.
     """
+    shapes: set[tuple[int, ...]] = set()
     for named in source.lines:
-        check_named(named, "")
+        if named.shape not in shapes or not named.is_plain():
+            check_named(named, "")
+            shapes.add(named.shape)
         if "{" in named.name or "}" in named.name:
             place.fail("name", "must not have braces, which are placeholders in plans", named.name)
-    dtypes = Counter(
-        dtype for _, dtype in source.tensors.values() if dtype is not None and _is_drawn(dtype)
-    )
-    common = dtypes.most_common(1)[0][0] if dtypes else None
+    dtypes = Counter(dtype for _, dtype in source.tensors.values())
+    drawn = (dtype for dtype, _ in dtypes.most_common() if dtype is not None and is_drawn(dtype))
+    common = next(drawn, None)
     folded, counts = _folded(source)
     table: dict[str, Any] = {"seed": 0}
     if common is not None:
@@ -70,10 +72,6 @@ def draft(source: Source, place: Place) -> str:
             own = {"name": name, "shape": list(shape), "dtype": dtype.name}
             table["tensor"].append({**own, "repeat": repeat} if repeat else own)
     return dump({key: value for key, value in table.items() if value not in ([], {})})
-
-
-def _is_drawn(dtype: np.dtype[Any]) -> bool:
-    return dtype.kind == "f" or "float" in dtype.name
 
 
 def _folded(
@@ -121,8 +119,8 @@ def _runs(source: Source) -> list[tuple[int, list[str]]]:
         parts = NUMBER.split(name)
         for position in range(1, len(parts), 2):
             rest = (*parts[:position], "", *parts[position + 1 :])
-            alike = rest, shape, None if dtype is None else dtype.name
-            families.setdefault((position, alike), []).append((int(parts[position]), name))
+            key = position, (rest, shape, dtype)
+            families.setdefault(key, []).append((int(parts[position]), name))
     runs = []
     for (position, _), members in families.items():
         members.sort()

@@ -10,6 +10,7 @@ transformers would write, or a `SpecError` says that they are not known.
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 from collections.abc import Iterator
@@ -51,9 +52,14 @@ class Source:
         """The tensors, for `resolve`."""
         for name, (shape, dtype) in self.tensors.items():
             # A plan's dtype is for numbers that are drawn, not for positions and counters.
-            is_float = dtype is None or dtype.kind == "f" or "float" in dtype.name
-            own = None if is_float and self.dtype is not None else dtype
-            yield Named(name, shape, own)
+            is_planned = self.dtype is not None and (dtype is None or is_drawn(dtype))
+            yield Named(name, shape, None if is_planned else dtype)
+
+
+@functools.cache
+def is_drawn(dtype: np.dtype[Any]) -> bool:
+    """Whether tensors of this dtype hold numbers that initializers draw."""
+    return dtype.kind == "f" or "float" in dtype.name
 
 
 def tensors_of(document: Document) -> Source:
@@ -98,10 +104,12 @@ def _of_checkpoint(path: str, place: Place) -> Source:
     except ReadError as error:
         place.fail("model", f"cannot be used: {one_line(error)}")
     found: dict[str, tuple[tuple[int, ...], np.dtype[Any] | None]] = {}
-    for tensor in sorted(checkpoint.tensors, key=lambda tensor: natural(tensor.name)):
-        if tensor.dtype is None:
+    parts = _Parts()
+    for tensor in sorted(checkpoint.tensors, key=lambda tensor: natural(tensor.name, parts)):
+        dtype = tensor.dtype
+        if dtype is None:
             place.fail("model", f"has a tensor of dtype {tensor.code}", tensor.name)
-        found[tensor.name] = (tensor.shape, tensor.dtype)
+        found[tensor.name] = (tensor.shape, dtype)
     tied = {name: other for name, other in checkpoint.tied.items() if other in found}
     for name, other in tied.items():
         found.setdefault(name, found[other])
@@ -112,13 +120,24 @@ def _has_checkpoint(folder: str) -> bool:
     return any(name.endswith((".safetensors", ".index.json")) for name in os.listdir(folder))
 
 
-def natural(name: str) -> list[tuple[int, int, str]]:
-    """A key that sorts "h.2" before "h.10"."""
-    parts = []
-    for part in name.replace("/", ".").split("."):
+class _Parts(dict[str, tuple[int, int, str]]):
+    """What sorts each segment of names; the segments of many names are few."""
+
+    def __missing__(self, part: str) -> tuple[int, int, str]:
         is_number = part.isascii() and part.isdigit()
-        parts.append((0, int(part[:300]), "") if is_number else (1, 0, part))
-    return parts
+        made = self[part] = (0, int(part[:300]), "") if is_number else (1, 0, part)
+        return made
+
+
+def natural(name: str, parts: _Parts | None = None) -> list[tuple[int, int, str]]:
+    """A key that sorts "h.2" before "h.10".
+
+    Args:
+        name: The name.
+        parts: Where to keep what sorts its segments, for the next name.
+    """
+    known = _Parts() if parts is None else parts
+    return [known[part] for part in name.replace("/", ".").split(".")]
 
 
 def _of_config(path: str, place: Place) -> Source:
@@ -167,12 +186,16 @@ def _by_transformers(
     dtype = getattr(config, "dtype", None)
     with torch.device("meta"):
         model = build(config)
+    state = stored = model.state_dict(keep_vars=True)
     if _is_converted(config.model_type, type(model).__name__):
-        return str(config.model_type)
+        stored = _as_stored(model, state)
+        if stored is None:
+            return str(config.model_type)
     found: dict[str, tuple[tuple[int, ...], np.dtype[Any] | None]] = {}
     tied: dict[str, str] = {}
-    first: dict[int, str] = {}
-    for name, tensor in model.state_dict(keep_vars=True).items():
+    # Of names for one tensor the model's first is written, in whatever order they are stored.
+    first = {id(tensor): name for name, tensor in reversed(state.items()) if name in stored}
+    for name, tensor in stored.items():
         own = str(tensor.dtype).removeprefix("torch.")
         if tensor.is_floating_point() and dtype is not None:
             own = str(dtype).removeprefix("torch.")
@@ -190,3 +213,18 @@ def _is_converted(model_type: str, class_name: str) -> bool:
         # Before version 5 nothing was converted.
         return False
     return any(get_checkpoint_conversion_mapping(key) for key in (model_type, class_name))
+
+
+def _as_stored(model: Any, state: dict[str, Any]) -> dict[str, Any] | None:
+    """The tensors as transformers stores them, such as each expert by itself; None if unknown.
+
+    What `save_pretrained` does to them is no public function, and works without values.
+    """
+    try:
+        from transformers.core_model_loading import revert_weight_conversion
+
+        stored: dict[str, Any] = revert_weight_conversion(model, state)
+    except Exception:
+        # One that is gone, or that some model's operations fail in.
+        return None
+    return stored if all(hasattr(tensor, "shape") for tensor in stored.values()) else None

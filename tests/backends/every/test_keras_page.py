@@ -20,7 +20,7 @@ def runs_here(snippet):
 
 
 def test_there_are_snippets_and_all_are_python():
-    assert len(SNIPPETS) == 7
+    assert len(SNIPPETS) == 8
     assert TEXT.count("```") == 2 * len(SNIPPETS)
 
 

@@ -162,3 +162,14 @@ def test_legacy_h5(tmp_path: Path) -> None:
     assert [data(w) for w in loaded.weights] == [data(w) for w in model.weights]
     assert initializers_of(loaded)[0].seed == 2**60
     assert type(initializers_of(loaded)[0]) is initializers.HeNormal
+
+
+@pytest.mark.parametrize("reads", [initializers, keras.initializers])
+def test_another_cut_is_refused_and_not_forgotten(reads: Any) -> None:
+    stored = seedbed.initializers.serialize(seedbed.initializers.TruncatedNormal(cut=3.0, seed=1))
+    for read in (reads.deserialize, reads.get):
+        with pytest.raises(TypeError, match="unexpected keyword argument 'cut'"):
+            read(stored)
+    # Where Keras cuts as well, nothing is stored of it.
+    stored = seedbed.initializers.serialize(seedbed.initializers.TruncatedNormal(cut=2.0, seed=1))
+    assert isinstance(reads.deserialize(stored), keras.initializers.TruncatedNormal)
