@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from seedbed.keras._call import Call
 
 
-COPIED_BYTES = 1 << 15
+# Arrays of at most so many bytes are copied: there a copy costs less than taking memory as it is.
+_COPIED_BYTES = 1 << 15
 
 
 class BackendOfKeras(Backend):
@@ -32,8 +33,8 @@ class BackendOfKeras(Backend):
 
     def tensor(self, array: npt.NDArray[Any]) -> Any:
         # `device_put` takes memory that starts at a multiple of 64 bytes, as seedbed's does, as it
-        # is; `jnp.array` copies, and takes half the time where there is little to copy.
-        return jnp.array(array) if array.nbytes <= COPIED_BYTES else jax.device_put(array)
+        # is; `jnp.array` copies.
+        return jnp.array(array) if array.nbytes <= _COPIED_BYTES else jax.device_put(array)
 
     def placeholder(self, draw: Draw) -> Any:
         return jnp.zeros(draw.shape, draw.dtype)
