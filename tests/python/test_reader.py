@@ -38,6 +38,7 @@ def deep(levels: int) -> bytes:
 
 F = entry("F32", [1], 0, 4)
 ONE = b'"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}'
+TWO = b"{" + ONE + b"," + ONE.replace(b'"a"', b'"b"').replace(b"0,4", b"4,8") + b"}"
 
 # What the library refuses: a name, a file, what we say of it.
 REFUSED = {
@@ -57,6 +58,13 @@ REFUSED = {
     "truncated": (raw(b'{"a":'), "is not JSON"),
     "no comma": (raw(b"{" + ONE + ONE.replace(b'"a"', b'"b"') + b"}", b"1234"), "is not JSON"),
     "trailing comma": (raw(b"{" + ONE + b",}", b"1234"), "is not JSON"),
+    "two commas": (raw(TWO.replace(b"},", b"},,"), bytes(8)), "is not JSON"),
+    "leading zeros": (raw(TWO.replace(b"[1]", b"[01]"), bytes(8)), "is not JSON"),
+    "other digits": (raw(TWO.replace(b"[1]", "[\u0661]".encode()), bytes(8)), "is not JSON"),
+    "metadata like an entry": (
+        raw(TWO.replace(b'"a"', b'"__metadata__"'), bytes(8)),
+        "not a table of strings",
+    ),
     "raw newline in a name": (raw(b'{"a\n' + ONE[2:] + b"}", b"1234"), "is not JSON"),
     "hole": (raw({"a": F, "b": entry("F32", [1], 8, 12)}, bytes(12)), "leaves a hole"),
     "hole at the start": (raw({"a": entry("F32", [1], 4, 8)}, bytes(8)), "leaves a hole"),
@@ -99,6 +107,8 @@ TAKEN: dict[str, tuple[bytes, list[str]]] = {
     "nothing": (raw({}), []),
     "spaces": (raw(b' {\n\t"a" : ' + json.dumps(F).encode() + b" } \r\n", b"1234"), ["a"]),
     "no padding": (raw(b"{" + ONE + b"}", b"1234"), ["a"]),
+    "several as usual": (raw(TWO, bytes(8)), ["a", "b"]),
+    "spaces between": (raw(TWO.replace(b"},", b"} ,\n"), bytes(8)), ["a", "b"]),
     "any order": (raw({"b": entry("F32", [1], 4, 8), "a": F}, bytes(8)), ["a", "b"]),
     "unaligned": (
         raw({"a": entry("U8", [1], 0, 1), "b": entry("F32", [1], 1, 5)}, bytes(5)),

@@ -14,10 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from seedbed._checkpoint.format import Described
-from seedbed._checkpoint.json_members import JsonError, Members, value_at
+from seedbed._checkpoint.json_members import JsonError, Members, usual, value_at
 
 # The longest name that a file system knows, all of it escaped.
 _MAX_NAME_CHARACTERS = 2000
+_MEMBER = usual(rf'"([^"\\\x00-\x1f]{{0,{_MAX_NAME_CHARACTERS - 2}}})"')
 # Far above any index: 1e6 names of 60 characters.
 MAX_INDEX_BYTES = 100_000_000
 
@@ -57,16 +58,19 @@ def decode_index(data: bytes) -> Index:
     index = Index()
     found = set()
     members = Members(text)
-    for key, start in members:
+    for key, start, _ in members:
         if key in found:
             raise JsonError(f"has {key!r} twice")
         found.add(key)
         if key == "weight_map":
-            inner = Members(text, start)
+            inner = Members(text, start, _MEMBER)
             plain: set[str] = set()
-            for name, place in inner:
-                file, end = value_at(text, place, _MAX_NAME_CHARACTERS)
-                inner.continue_at(end)
+            for name, place, match in inner:
+                if match is not None:
+                    file = match[2]
+                else:
+                    file, end = value_at(text, place, _MAX_NAME_CHARACTERS)
+                    inner.continue_at(end)
                 if not isinstance(file, str):
                     raise JsonError("has a value in `weight_map` that is not a string")
                 if file not in plain:

@@ -21,11 +21,8 @@ from typing import Any, Final, NoReturn
 MAX_VALUE_CHARACTERS: Final = 16 << 20
 
 _SPACE = re.compile(r"[ \t\n\r]*")
-# What nearly all members have, in one step each: a string without escapes; such a key with its
-# colon; what follows a value.
-_STRING = re.compile(r'"([^"\\\x00-\x1f]*)"')
-_KEY = re.compile(rf"{_STRING.pattern}[ \t\n\r]*:[ \t\n\r]*")
-_AFTER = re.compile(r"[ \t\n\r]*([,}])[ \t\n\r]*")
+# A string without escapes.
+STRING: Final = r'"([^"\\\x00-\x1f]*)"'
 
 
 class JsonError(ValueError):
@@ -61,9 +58,6 @@ def value_at(text: str, start: int, limit: int = MAX_VALUE_CHARACTERS) -> tuple[
     Raises:
         JsonError: There is none.
     """
-    string = _STRING.match(text, start, start + limit)
-    if string is not None:
-        return string[1], string.end()
     # A slice, so that what is decoded is bounded before it is.
     piece = text[start : start + limit]
     try:
@@ -79,14 +73,26 @@ def value_at(text: str, start: int, limit: int = MAX_VALUE_CHARACTERS) -> tuple[
     return value, start + length
 
 
-class Members:
-    """The members of the object that begins at `start`: yields each key and where its value begins.
+def usual(value: str) -> re.Pattern[str]:
+    """Return what finds members as nearly all are, in one step each.
 
-    After each, `continue_at` is told where the value ended.
+    Args:
+        value: A regular expression for their values.
+    """
+    return re.compile(rf"{STRING}[ \t\n\r]*:[ \t\n\r]*{value},[ \t\n\r]*(?=\")")
+
+
+class Members:
+    """The members of the object that begins at `start`.
+
+    Yields each key, where its value begins, and None; after it `continue_at` is told where the
+    value ended. Where the member is as `usual` finds it, its match comes instead of None, in which
+    the groups of the value follow that of the key, and nothing is to be told.
     """
 
-    def __init__(self, text: str, start: int = 0) -> None:
+    def __init__(self, text: str, start: int = 0, usual: re.Pattern[str] | None = None) -> None:
         self._text = text
+        self._usual = usual
         self._position = self._skip(start)
         # Where the object ends, once it did.
         self.end = -1
@@ -94,44 +100,38 @@ class Members:
     def continue_at(self, position: int) -> None:
         self._position = position
 
-    def __iter__(self) -> Iterator[tuple[str, int]]:
+    def __iter__(self) -> Iterator[tuple[str, int, re.Match[str] | None]]:
         text = self._text
+        find = None if self._usual is None else self._usual.match
         self._expect("{")
         if text[self._position : self._position + 1] == "}":
             self.end = self._position + 1
             return
         while True:
-            plain = _KEY.match(text, self._position)
-            if plain is not None:
-                self._position = plain.end()
-                yield plain[1], self._position
-            else:
-                key = self._escaped_key()
-                yield key, self._position
-            after = _AFTER.match(text, self._position)
-            if after is None:
-                self._position = self._skip(self._position)
-                self._expect(",")
+            match = None if find is None else find(text, self._position)
+            if match is not None:
+                self._position = match.end()
+                yield match[1], match.end(1), match
                 continue
-            if after[1] == "}":
-                self.end = after.end(1)
+            self._expect('"', skip=False)
+            try:
+                key, self._position = _scan_string(text, self._position, True)
+            except ValueError as error:
+                raise JsonError(f"is not JSON: {error}") from None
+            self._position = self._skip(self._position)
+            self._expect(":")
+            yield key, self._position, None
+            self._position = self._skip(self._position)
+            found = text[self._position : self._position + 1]
+            if found == "}":
+                self.end = self._position + 1
                 return
-            self._position = after.end()
+            self._expect(",")
 
     def require_end(self) -> None:
         """Refuse what follows the object, space aside."""
         if self._skip(self.end) != len(self._text):
             raise JsonError("is not JSON: something follows the object")
-
-    def _escaped_key(self) -> str:
-        self._expect('"', skip=False)
-        try:
-            key, self._position = _scan_string(self._text, self._position, True)
-        except ValueError as error:
-            raise JsonError(f"is not JSON: {error}") from None
-        self._position = self._skip(self._position)
-        self._expect(":")
-        return key
 
     def _skip(self, position: int) -> int:
         match = _SPACE.match(self._text, position)

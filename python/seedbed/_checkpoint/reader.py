@@ -24,7 +24,7 @@ import numpy as np
 from seedbed._checkpoint.finding import Finding, Level
 from seedbed._checkpoint.format import DTYPE_BITS, MAX_HEADER_BYTES, METADATA_KEY, NUMPY_DTYPES
 from seedbed._checkpoint.index import MAX_INDEX_BYTES, Index, decode_index
-from seedbed._checkpoint.json_members import JsonError, Members, Pairs, value_at
+from seedbed._checkpoint.json_members import JsonError, Members, Pairs, usual, value_at
 from seedbed._checkpoint.shards import INDEX_NAME, SINGLE_NAME
 from seedbed._checkpoint.store import Store, locate, reason
 from seedbed._escape import escape
@@ -32,9 +32,10 @@ from seedbed._escape import escape
 # The most characters of an entry: 65 dimensions of 19 digits have far fewer.
 _MAX_ENTRY_CHARACTERS = 1 << 13
 # As writers write it.
-_ENTRY = re.compile(
-    r'\{"dtype":"(\w{1,20})","shape":\[((?:\d{1,19}(?:,\d{1,19})*)?)\],'
-    r'"data_offsets":\[(\d{1,19}),(\d{1,19})\]\}'
+_NUMBER = "(?:0|[1-9][0-9]{0,18})"
+_ENTRY = usual(
+    rf'\{{"dtype":"([A-Za-z0-9_]{{1,20}})","shape":\[((?:{_NUMBER}(?:,{_NUMBER})*)?)\],'
+    rf'"data_offsets":\[({_NUMBER}),({_NUMBER})\]\}}'
 )
 _KEYS = ("dtype", "shape", "data_offsets")
 # C0, DEL and C1.
@@ -289,9 +290,9 @@ def _entries(
 ) -> dict[str, Stored]:
     """Read the members of a header; offsets count from the start of the data."""
     entries: dict[str, Stored] = {}
-    members = Members(text)
+    members = Members(text, usual=_ENTRY)
     has_metadata = False
-    for name, start in members:
+    for name, start, match in members:
         if name == METADATA_KEY:
             if has_metadata:
                 raise JsonError(f"has {METADATA_KEY} twice")
@@ -300,11 +301,10 @@ def _entries(
             members.continue_at(end)
             stored.metadata = _metadata(value, faults)
             continue
-        match = _ENTRY.match(text, start)
-        if match:
-            members.continue_at(match.end())
-            shape = tuple(map(int, match[2].split(","))) if match[2] else ()
-            entry = _checked(name, match[1], shape, int(match[3]), int(match[4]))
+        if match is not None:
+            _, code, sizes, first, last = match.groups()
+            shape = tuple(map(int, sizes.split(","))) if sizes else ()
+            entry = _checked(name, code, shape, int(first), int(last))
         else:
             value, end = value_at(text, start, _MAX_ENTRY_CHARACTERS)
             members.continue_at(end)
