@@ -23,6 +23,7 @@ __all__ = [
     "standardize_shape",
     "filled",
     "memory",
+    "moments",
     "set_num_threads",
     "get_num_threads",
     "with_standard_floats",
