@@ -33,6 +33,8 @@ from seedbed._streams import streams
 DEFAULT_DTYPE: Final = np.dtype("float32")
 # A name longer than this is none that a model has, and costs time to match.
 MAX_MATCHED_NAME: Final = 4096
+# A row of zeros that is the model's own, tensor by tensor.
+_THE_MODELS: Final = object()
 _NO_VARIABLES: Final[dict[str, float]] = {}
 # How many names an error shows.
 _SHOWN: Final = 10
@@ -93,7 +95,8 @@ class _Resolver:
         self._document = document
         self._made = made
         self._source_ties = source.tied
-        self._source_rows = source.zero_rows
+        self._knows_rows = source.zero_rows is not None
+        self._source_rows = source.zero_rows or {}
         self._entries: dict[object, Entry] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._nbytes = self._header_bytes = self._claimed = 0
@@ -112,6 +115,8 @@ class _Resolver:
             rule.number: sorted(set() if rule.recipe is None else rule.recipe.names - let.keys())
             for rule in document.rules
         }
+        # What tensors of a rule have for a row of zeros.
+        self._rows = {rule.number: self._row_of(rule) for rule in document.rules}
 
     def add(self, line: Line) -> None:
         """Resolve the tensors of one line."""
@@ -210,20 +215,23 @@ class _Resolver:
         return make_entry(recipe, tensor, let, rule, row, stream, place)
 
     def _zero_row(self, rule: Rule, name: str) -> Number | None:
-        """The row of a tensor that is zeros.
+        """The row of a tensor that is zeros."""
+        row = self._rows[rule.number]
+        return self._source_rows.get(name) if row is _THE_MODELS else row
 
-        A preset's rules say which tensors have one where a model is not known to say it itself, or
-        the plan gives the variable.
+    def _row_of(self, rule: Rule) -> Any:
+        """The row of zeros of a rule's tensors.
+
+        A rule of a preset says which have one where the plan gives the variable, or where it is not
+        known which the model itself has.
         """
-        assert rule.recipe is not None
-        row = rule.recipe.zero_row
+        row = None if rule.recipe is None else rule.recipe.zero_row
         if rule.preset is None:
             return row
-        names = frozenset() if row is None else names_in(row)
-        document = self._document
-        if self._source_rows is None or (names and names <= document.own_let):
-            return row if names <= document.let.keys() else None
-        return self._source_rows.get(name) if document.has_zero_rows else None
+        document, names = self._document, frozenset() if row is None else names_in(row)
+        if self._knows_rows and not (names and names <= document.own_let):
+            return _THE_MODELS if document.has_zero_rows else None
+        return row if names <= document.let.keys() else None
 
     def _require_room(self, shape: tuple[int, ...], nbytes: int, place: Place) -> None:
         if self._nbytes + nbytes > MAX_BYTES:
