@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import subprocess
@@ -103,8 +104,9 @@ PADDED = {
 def test_rows_of_padding_are_those_of_transformers(tmp_path: Path, case: str) -> None:
     preset, build = PADDED[case]
     config = build()
-    config.save_pretrained(tmp_path)
     model = transformers.AutoModel.from_config(config)
+    config.architectures = [type(model).__name__]
+    config.save_pretrained(tmp_path)
     expected = {} if preset == "megatron" else _zero_rows(model.named_parameters())
     let = {"layers": 2} if preset == "megatron" else None
     plan = Plan(preset=preset, model=tmp_path / "config.json", let=let, seed=1)
@@ -131,7 +133,7 @@ def _zero_rows(tensors: Iterable[tuple[str, torch.Tensor]]) -> dict[str, list[in
 def test_models_whose_files_have_other_names_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    MIXTRAL.save_pretrained(tmp_path)
+    transformers.MixtralForCausalLM(MIXTRAL).config.save_pretrained(tmp_path)
     plan = Plan(preset="mixtral", model=tmp_path / "config.json", seed=1)
     # As where a release of transformers has no such function.
     monkeypatch.delattr("transformers.core_model_loading.revert_weight_conversion")
@@ -144,6 +146,109 @@ def test_models_whose_files_have_other_names_are_refused(
         f"seed = 1\npreset = 'mixtral'\nmodel = '{tmp_path}/model.safetensors'"
     ).resolve().tensors]  # fmt: skip
     assert "model.layers.0.block_sparse_moe.experts.1.w2.weight" in names
+
+
+def edited(folder: Path, config: Any, **keys: Any) -> Path:
+    """A config.json with other keys; None removes one."""
+    config.save_pretrained(folder)
+    path = folder / "config.json"
+    table = {**json.loads(path.read_text()), **keys}
+    path.write_text(json.dumps({key: value for key, value in table.items() if value is not None}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        # Without it there would be no head, which loaders would then fill themselves.
+        ({"architectures": None}, r'has no `architectures`, such as \["LlamaForCausalLM"\]'),
+        ({"architectures": ["OfMyOwn"]}, r"has `architectures`. Received: \['OfMyOwn'\]"),
+        ({"quantization_config": {"quant_method": "fp8"}}, "has `quantization_config`: remove it"),
+        (
+            {"model_type": "of_my_own", "auto_map": {"AutoConfig": "configuration.Config"}},
+            "Code that comes with a model is not run here",
+        ),
+    ],
+)
+def test_configurations_whose_tensors_would_be_others(
+    tmp_path: Path, keys: dict[str, Any], message: str
+) -> None:
+    path = edited(tmp_path, LLAMA, **keys)
+    with pytest.raises(ValueError, match=message):
+        Plan(preset="llama", model=path, seed=1).resolve()
+
+
+def test_a_configuration_may_have_another_name(tmp_path: Path) -> None:
+    # It is that file that is read, whatever config.json is beside it, and what is copied.
+    edited(tmp_path, LLAMA).rename(tmp_path / "mine.json")
+    edited(tmp_path, LLAMA, num_hidden_layers=7)
+    (tmp_path / "m.toml").write_text('seed = 1\nmodel = "mine.json"\npreset = "llama"\n')
+    seedbed("init", tmp_path / "m.toml", "-o", f"{tmp_path}/out/")
+    written = tmp_path / "out" / "config.json"
+    assert written.read_bytes() == (tmp_path / "mine.json").read_bytes()
+    _, info = transformers.AutoModelForCausalLM.from_pretrained(
+        tmp_path / "out", output_loading_info=True
+    )
+    assert not info["missing_keys"]
+    assert not info["unexpected_keys"]
+
+
+def test_the_deviation_of_a_configuration_is_named(tmp_path: Path) -> None:
+    path = edited(tmp_path, LLAMA, initializer_range=0.05)
+    (finding,) = Plan(preset="llama", model=path).lint()
+    assert finding.id == "model-std"
+    assert "`let = { std = 0.05 }`" in finding.message
+    assert Plan(preset="llama", model=path, let={"std": 0.05}).lint() == []
+
+
+WHISPER = transformers.WhisperConfig(
+    vocab_size=300, num_mel_bins=16, d_model=64, encoder_layers=1, decoder_layers=1,
+    encoder_attention_heads=4, decoder_attention_heads=4, encoder_ffn_dim=128, decoder_ffn_dim=128,
+    max_source_positions=32, max_target_positions=32, pad_token_id=0, bos_token_id=1,
+    eos_token_id=2, decoder_start_token_id=1, architectures=["WhisperForConditionalGeneration"],
+)  # fmt: skip
+MAMBA = transformers.MambaConfig(
+    vocab_size=300, hidden_size=64, num_hidden_layers=1, state_size=8,
+    architectures=["MambaForCausalLM"],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "preset", "formulas"),
+    [
+        (WHISPER, "bert-hf", ["encoder.embed_positions.weight"]),
+        (MAMBA, "mamba-hf", ["A_log", "dt_proj.bias"]),
+    ],
+    ids=["whisper", "mamba"],
+)
+def test_formulas_are_left_to_the_model(
+    tmp_path: Path, config: Any, preset: str, formulas: list[str]
+) -> None:
+    path = edited(tmp_path, config)
+    with pytest.raises(ValueError, match=r"leave it to the model's own code by `omit = true`"):
+        Plan(preset=preset, model=path, seed=1).resolve()
+    spec = tmp_path / "m.toml"
+    text = (
+        f'seed = 42\nmodel = "config.json"\npreset = "{preset}"\n'
+        f"rule = [{{ match = {json.dumps(formulas)}, omit = true }}]\n"
+    )
+    # As the page has it for Mamba.
+    page = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    assert (f"```toml\n{text}```" in page) == (config is MAMBA)
+    spec.write_text(text)
+    seedbed("init", spec, "-o", f"{tmp_path}/out/")
+    build = getattr(transformers, config.architectures[0])
+    model, info = build.from_pretrained(tmp_path / "out", output_loading_info=True)
+    assert not info["unexpected_keys"]
+    assert {any(name.endswith(one) for one in formulas) for name in info["missing_keys"]} == {True}
+    # What is in the file is as it was; what is not has the model's own formula.
+    loaded = model.state_dict()
+    with safe_open(tmp_path / "out" / "model.safetensors", "pt") as file:
+        assert all(torch.equal(file.get_tensor(name), loaded[name]) for name in file.offset_keys())
+    theirs = build(transformers.AutoConfig.from_pretrained(tmp_path / "out")).state_dict()
+    fixed = [name for name in info["missing_keys"] if not name.endswith("dt_proj.bias")]
+    assert fixed
+    assert all(torch.equal(loaded[name], theirs[name]) for name in fixed)
 
 
 def test_a_configuration_that_transformers_does_not_know(tmp_path: Path) -> None:

@@ -6,8 +6,11 @@ import doctest
 import re
 import shlex
 import shutil
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +19,7 @@ from safetensors.numpy import load_file, save_file
 from command import EXAMPLES, TINY, run
 from seedbed import Plan
 from seedbed._command.main import main
+from seedbed._plan.draft import TO_CHOOSE
 from seedbed._spec.reader import read_specification
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -28,7 +32,7 @@ def blocks(page: str, language: str) -> list[str]:
 
 def test_every_block_is_of_a_kind_that_is_tested() -> None:
     kinds = {page: re.findall(r"^```(\w+)$", text, re.MULTILINE) for page, text in PAGES.items()}
-    assert kinds["recipes.md"] == ["pycon"]
+    assert sorted(set(kinds["recipes.md"])) == ["pycon", "toml"]
     assert sorted(set(kinds["command.md"])) == ["console", "python", "toml"]
 
 
@@ -42,7 +46,7 @@ def test_sessions_print_what_they_show() -> None:
 
 
 def test_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
-    rules, values = blocks("command.md", "python")
+    rules, values, *_ = blocks("command.md", "python")
     exec(rules, {})
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[:2] for line in lines] == [
@@ -63,7 +67,7 @@ def test_the_specification_is_complete() -> None:
 
 
 def test_the_command_prints_the_plan_that_is_shown(tmp_path: Path) -> None:
-    (shown,) = (block for block in blocks("command.md", "console") if "seedbed spec" in block)
+    (shown,) = (block for block in blocks("command.md", "console") if "spec gpt2-xl" in block)
     command, _, expected = shown.partition("\n")
     layout = read_specification(str(EXAMPLES / "gpt2-xl.toml")).layout()
     with (tmp_path / "gpt2-xl.safetensors").open("wb") as file:
@@ -81,8 +85,8 @@ def test_commands_run(tmp_path: Path) -> None:
     lines = [line for block in blocks("command.md", "console") for line in block.splitlines()]
     ran = set()
     for line in lines:
-        if not line.startswith("$ seedbed ") or "model/" in line or "gpt2-xl" in line:
-            continue  # with transformers: tests/loaders/test_whole_model.py; and the test above
+        if not line.startswith("$ seedbed ") or re.search(r"model/|gpt2-xl|net\.toml", line):
+            continue  # with transformers: tests/loaders/test_whole_model.py; the other tests here
         words = shlex.split(line.removeprefix("$ seedbed "), comments=True)
         words = words[: words.index(">")] if ">" in words else words
         words = [{"PATH": "OUT.safetensors", "PATH...": "OUT/"}.get(word, word) for word in words]
@@ -90,6 +94,75 @@ def test_commands_run(tmp_path: Path) -> None:
         assert ended.returncode == 0, (line, ended.stderr)
         ran.add(words[0])
     assert ran == {"init", "inspect", "verify", "completion"}
+
+
+def test_files_are_read_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    in_numpy, in_torch, in_jax, module, in_keras = blocks("command.md", "python")[2:]
+    assert "safetensors.torch" in in_torch  # tests/loaders/test_reading.py
+
+    text = 'seed = 1\ndtype = "bfloat16"\n[[tensor]]\nname = "w"\nshape = [4, 8]\ninit = "normal"\n'
+    Path("m.toml").write_text(text)
+    assert main(["init", "m.toml", "-o", "model.safetensors", "--quiet"]) == 0
+    [made] = Plan.from_toml(text).resolve().tensors
+    for block in (in_numpy, in_jax):
+        names: dict[str, Any] = {}
+        exec(block, names)
+        assert names["tensors"]["w"].dtype == "bfloat16"
+        assert np.asarray(names["tensors"]["w"]).tobytes() == made.prepare().draw().tobytes()
+
+    Path("net.py").write_text(module)
+    (session,) = (block for block in blocks("command.md", "console") if "net.toml" in block)
+    spec, init = (shlex.split(line.removeprefix("$ "), True) for line in session.splitlines())
+    written = run(*spec[1:-2], cwd=tmp_path)
+    assert written.returncode == 0, written.stderr
+    Path(spec[-1]).write_text(written.stdout.replace(TO_CHOOSE, "he_normal"))
+    assert run(*init[1:], cwd=tmp_path).returncode == 0
+    names = {}
+    exec(in_keras, names)
+    weights = {weight.path: np.asarray(weight.numpy()) for weight in names["model"].weights}
+    made_by_name = {t.name: t.prepare().draw() for t in Plan.from_toml(spec[-1]).resolve().tensors}
+    assert len(weights) == 4
+    assert weights.keys() == made_by_name.keys()
+    assert all(np.array_equal(weights[name], made_by_name[name]) for name in weights)
+
+
+def test_numpy_needs_ml_dtypes(tmp_path: Path) -> None:
+    # What the page says of the first of them without its first line.
+    in_numpy = blocks("command.md", "python")[2]
+    (tmp_path / "m.toml").write_text(
+        'seed = 1\ndtype = "bfloat16"\n[[tensor]]\nname = "w"\nshape = [4]\ninit = "ones"\n'
+    )
+    assert run("init", "m.toml", "-o", "model.safetensors", cwd=tmp_path).returncode == 0
+    command = [sys.executable, "-c", in_numpy.replace("import ml_dtypes\n", "")]
+    ended = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=100)
+    assert "data type 'bfloat16' not understood" in ended.stderr
+
+
+@pytest.mark.parametrize("subcommand", ["init", "inspect", "verify", "spec", "preset"])
+def test_examples_of_the_help_run(tmp_path: Path, subcommand: str) -> None:
+    spec = (
+        'seed = 1\n[[tensor]]\nname = "{i}.bias"\nrepeat = { i = 64 }\nshape = [9]\ninit = "ones"\n'
+    )
+    (tmp_path / "model.toml").write_text(spec)
+    for out in ("model.safetensors", "model/ --shards 2"):
+        assert run("init", "model.toml", "-o", *out.split(), cwd=tmp_path).returncode == 0
+    shutil.copy(tmp_path / "model" / "model.safetensors.index.json", tmp_path)
+    for shard in (tmp_path / "model").glob("*.safetensors"):
+        shutil.copy(shard, tmp_path)
+    examples = re.findall(r"^  seedbed (.*)$", run(subcommand, "--help").stdout, re.MULTILINE)
+    assert len(examples) >= 2
+    for example in examples:
+        if "config.json" in example or "mypackage" in example:
+            continue  # with transformers: tests/loaders/test_plans.py
+        if subcommand == "init":
+            shutil.rmtree(tmp_path / "model")
+        command = re.split(r" {2,}| [>|] ", example)[0]
+        ended = run(*shlex.split(command), cwd=tmp_path)
+        assert ended.returncode == 0, (example, ended.stderr)
+        if subcommand == "init":
+            (tmp_path / "model").mkdir(exist_ok=True)
 
 
 def test_a_row_of_zeros_for_padding_is_a_note(

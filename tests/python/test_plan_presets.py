@@ -169,6 +169,10 @@ FORMULAS: list[tuple[str, str, tuple[int, ...], dict[str, Any], float]] = [
     ("vit-timm", "patch_embed.proj.bias", (16,), {"patch": 4}, 1 / math.sqrt(48 * 3)),
     ("vit-timm", "cls_token", (1, 1, 16), {}, 1e-6),
     ("gemma", "model.norm.weight", (16,), {}, 0.0),
+    ("gpt-oss", "model.layers.0.self_attn.sinks", (64,), {}, 0.02),
+    ("gpt-oss", "model.layers.0.mlp.router.bias", (32,), {}, 0.02),
+    ("gpt-oss", "model.layers.0.mlp.experts.gate_up_proj_bias", (32, 16), {}, 0.0),
+    ("gpt-oss", "model.layers.0.mlp.experts.down_proj", (32, 16, 8), {"std": 0.01}, 0.01),
     ("mamba", "layers.0.mixer.out_proj.weight", (16, 32), {"layers": 4}, 1 / math.sqrt(96 * 4)),
     ("mamba", "layers.0.mixer.conv1d.bias", (16,), {"layers": 1}, 1 / math.sqrt(12)),
     (
@@ -205,6 +209,15 @@ def test_deviations_are_those_of_the_source(
 def test_every_preset_is_tested() -> None:
     tested = {formula[0] for formula in FORMULAS} | set(MEASURED)
     assert tested == set(presets.names())
+
+
+def test_what_a_preset_needs_is_asked_for() -> None:
+    for preset, variable in (("gpt2", "layers"), ("small-init", "width"), ("mitchell", "width")):
+        asked = f"`let` must have `{variable}`, a number that preset `{preset}` needs"
+        with pytest.raises(SpecError, match=asked):
+            Plan(preset=preset, seed=0).resolve({"h.0.attn.c_proj.weight": (8, 8)})
+    # A model without what needs it is none of its business.
+    assert Plan(preset="gpt2", seed=0).resolve({"wte.weight": (8, 8)}).tensors
 
 
 def test_mup_says_what_the_optimizer_and_the_forward_pass_need() -> None:

@@ -499,11 +499,11 @@ REFUSED = [
     ),
     (
         rule('match = "x", init = "zeros"', "let={ns=20}\n[tensors]\n'{n}.w'=[1]\n'x'=[1]"),
-        ["none matches `0.w`, `1.w`,", "`9.w` and 10 more"],
+        ["none matches `0.w`, `1.w`,", "`9.w` and 10 more (write rules for them, or name a `pres"],
     ),
     (
         rule('match = "x", init = "zeros"', "\n[tensors]\n'a.A_log'=[1]\n'x'=[1]"),
-        ["none matches `a.A_log` (Mamba's logarithms", "no initializer makes yet)"],
+        ["none matches `a.A_log` (Mamba's logarithms", "makes yet; ", "code by `omit = true`)"],
     ),
     (
         "seed = 1\nrule = [{ match = 'w', init = 'zeros' }, { match = 'x', init = 'zeros' }]" + W,

@@ -13,6 +13,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from seedbed import Plan
+from seedbed._command.main import main
 from seedbed._plan.sources import natural
 from seedbed._spec.error import SpecError
 from seedbed._spec.reader import read_specification
@@ -107,6 +108,42 @@ def test_what_is_no_model(tmp_path: Path, name: str, data: bytes | None, message
         (tmp_path / name).write_bytes(data)
     with pytest.raises(SpecError, match=message):
         plan(tmp_path / name).resolve()
+
+
+def test_a_name_on_the_hub_is_no_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SpecError, match=r"`hf download owner/Name-1\.5 config\.json --local-dir"):
+        plan("owner/Name-1.5").resolve()
+
+
+@pytest.mark.parametrize(
+    ("config", "preset", "let", "says"),
+    [
+        ('{"initializer_range": 0.05}', "llama", "", "{ std = 0.05 }"),
+        ('{"init_std": 0.05}', "llama", "", "{ std = 0.05 }"),
+        # The same, another recipe than transformers', one's own choice, and what is no number.
+        ('{"initializer_range": 0.02}', "llama", "", None),
+        ('{"initializer_range": 0.05}', "olmo2", "", None),
+        ('{"initializer_range": 0.05}', "llama", "let = { std = 0.01 }", None),
+        ('{"initializer_range": "x"}', "llama", "", None),
+        ("[", "llama", "", None),
+    ],
+)
+def test_a_deviation_other_than_the_configuration_has_is_named(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    config: str,
+    preset: str,
+    let: str,
+    says: str | None,
+) -> None:
+    save_file({"w.weight": np.zeros((8, 8), np.float32)}, tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(config)
+    spec = tmp_path / "m.toml"
+    spec.write_text(f'seed = 1\nmodel = "model.safetensors"\npreset = "{preset}"\n{let}\n')
+    assert main(["init", str(spec), "--dry-run"]) == 0
+    said = capsys.readouterr().err
+    assert said == "" if says is None else f"`let = {says}` does so here" in said
 
 
 def test_a_configuration_needs_transformers(

@@ -53,6 +53,22 @@ def test_layers_are_one_line() -> None:
     assert filled(text) == {name: (shape, "bfloat16") for name, (shape, _) in gpt(12).items()}
 
 
+def test_layers_of_another_dtype_are_tables_that_need_no_variable() -> None:
+    tensors = {"wte": ((9, 4), BFLOAT16), "wpe": ((9, 4), BFLOAT16), "ln": ((4,), BFLOAT16)}
+    tensors |= {f"gate.{layer}": ((), FLOAT32) for layer in range(2)}
+    text = draft(Source(tensors), Place("x"))
+    assert "let" not in tomllib.loads(text)
+    assert filled(text) == {name: (shape, dtype.name) for name, (shape, dtype) in tensors.items()}
+
+
+def test_a_preset_may_stand_for_the_rule_of_a_draft() -> None:
+    # As its text says: the line is deleted, and a preset named.
+    lines = draft(Source(gpt(2)), Place("x")).splitlines()
+    text = "\n".join(['preset = "llama"', *(line for line in lines if TO_CHOOSE not in line)])
+    assert "rule = [\n]" in text
+    assert len(Plan.from_toml(text).resolve().tensors) == 5
+
+
 def test_a_draft_is_refused_until_its_rule_is_written() -> None:
     with pytest.raises(SpecError, match="`init`"):
         Plan.from_toml(draft(Source(gpt(2)), Place("x"))).resolve()

@@ -54,6 +54,10 @@ _SPEC = """examples:
                                                           module, a Keras model or a JAX tree
                                                           of shapes; its module is imported"""
 
+_PRESET = """examples:
+  seedbed preset                                     names and sources
+  seedbed preset llama                               its rules, as a plan has them"""
+
 _SHELLS = ("bash", "zsh", "fish", "tcsh")
 _COMPLETION = """examples:
   seedbed completion bash > ~/.local/share/bash-completion/completions/seedbed
@@ -166,6 +170,7 @@ def parsers() -> tuple[argparse.ArgumentParser, dict[str, argparse.ArgumentParse
     preset = subcommand(
         "preset",
         "print a recipe that plans can name, or list them",
+        _PRESET,
         "exit codes: 0 done; 2 there is no such preset",
     )
     preset.add_argument("name", metavar="NAME", nargs="?", help="the preset; without it, all names")

@@ -194,7 +194,7 @@ def _say_more(output: str, outcome: Outcome, options: Namespace) -> None:
 def _beside(specification: Specification) -> dict[str, bytes]:
     """Return the small files that belong beside the shards."""
     path = specification.model
-    if path is None or os.path.basename(path) != "config.json":
+    if path is None:
         return {}
     try:
         with open(path, "rb") as file:

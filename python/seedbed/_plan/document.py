@@ -77,6 +77,17 @@ class Document:
         return Place(self.path)
 
     @property
+    def untouched_preset(self) -> tuple[str, float] | None:
+        """The preset and its `std`, where it repeats transformers and the plan gives no `std`."""
+        name = self.table.get("preset")
+        if name is None or "std" in self.own_let:
+            return None
+        preset = presets.load(name)
+        if not preset.repeats_transformers or "std" not in preset.let:
+            return None
+        return name, self.let["std"]
+
+    @property
     def has_zero_rows(self) -> bool:
         """Whether a preset sets rows to zeros: those of padding tokens."""
         recipes = (rule.recipe for rule in self.rules if rule.preset is not None)
@@ -134,6 +145,10 @@ def read_document(table: dict[str, Any], path: str) -> Document:
     # One's own come first, since those of a preset may be computed from them.
     defaults = {key: value for key, value in preset.let.items() if key not in given}
     document.given_let = {**given, **defaults}
+    for key, value in defaults.items():
+        needed = names_in(number_of(value, f"let.{key}", place))
+        for name in sorted(needed - document.given_let.keys()):
+            place.fail("let", f"must have `{name}`, a number that preset `{preset.name}` needs")
     document.own_let = frozenset(given)
     used = _read_let(document, document.given_let, place)
     _read_rules(document, table.get("rule", []), preset, place)
@@ -191,7 +206,7 @@ def _read_let(document: Document, let: dict[str, Any], place: Place) -> set[str]
 def _read_rules(document: Document, given: Any, preset: presets.Preset, place: Place) -> None:
     if not isinstance(given, list | tuple):
         place.fail("rule", "must be an array of tables", given)
-    if "rule" in document.table and not given:
+    if "rule" in document.table and not given and not preset.rules:
         place.fail("rule", "must be one or more rules", given)
     let = frozenset(document.let)
     layout = document.layout or preset.layout or TORCH

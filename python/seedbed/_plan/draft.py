@@ -59,7 +59,9 @@ def draft(source: Source, place: Place) -> str:
     if common is not None:
         table["dtype"] = common.name
     table["layout"] = source.layout
-    let = {f"{name}s": count for name, count in counts.items()}
+    # Tables of [[tensor]] have their counts themselves.
+    in_lines = {key for _, _, dtype, repeat in folded if dtype in (None, common) for key in repeat}
+    let = {f"{name}s": count for name, count in counts.items() if name in in_lines}
     zero_rows = set((source.zero_rows or {}).values())
     if len(zero_rows) == 1:
         # What presets call it that zero it.
@@ -71,7 +73,7 @@ def draft(source: Source, place: Place) -> str:
     table["tensors"] = {}
     table["tensor"] = []
     for name, shape, dtype, repeat in folded:
-        if dtype is None or dtype == common:
+        if dtype in (None, common):
             table["tensors"][name] = list(shape)
         else:
             own = {"name": name, "shape": list(shape), "dtype": dtype.name}

@@ -73,12 +73,14 @@ def lint(document: Document, specification: Specification) -> list[Finding]:
         for kind in kinds
         for finding in (*_of_values(kind), *_of_rules(document, kind, kind.first.law()))
     ]
-    return [*found, *_shadows(document, kinds), *_ties(document, specification)]
+    whole = (*_shadows(document, kinds), *_ties(document, specification))
+    return [*found, *whole, *_model_std(specification)]
 
 
 def lint_values(specification: Specification) -> list[Finding]:
     """Return what of it needs no plan: values that no dtype or no recipe has."""
-    return [finding for kind in _kinds(None, specification) for finding in _of_values(kind)]
+    found = [finding for kind in _kinds(None, specification) for finding in _of_values(kind)]
+    return [*found, *_model_std(specification)]
 
 
 def _of_values(kind: _Kind) -> Iterator[Finding]:
@@ -112,6 +114,19 @@ def _kinds(document: Document | None, specification: Specification) -> list[_Kin
 def _finding(id: str, level: Level, kind: _Kind, message: str, **numbers: Any) -> Finding:
     by = "" if kind.rule is None else f", by rule {kind.rule.number} (`{kind.rule.shown}`)"
     return Finding(id, level, f"{kind.where}{by}: {message}", kind.first.name, **numbers)
+
+
+def _model_std(specification: Specification) -> Iterator[Finding]:
+    """A preset's own deviation where the model's configuration names another one."""
+    preset, own = specification.preset, specification.model_std
+    if preset is None or own is None or abs(own / preset[1] - 1) <= _SAME:
+        return
+    name, std = preset
+    message = (
+        f"`preset`: `{name}` has a std of {std:g}, and the model's configuration one of {own:g}, "
+        f"which transformers takes; `let = {{ std = {own!r} }}` does so here"
+    )
+    yield Finding("model-std", "warning", message, measured=std, expected=own)
 
 
 def _coarse(kind: _Kind, law: Law) -> Iterator[Finding]:

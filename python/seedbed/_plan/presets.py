@@ -34,6 +34,11 @@ class Preset:
     forward: dict[str, Any] = field(default_factory=dict)
     rules: tuple[dict[str, Any], ...] = ()
 
+    @property
+    def repeats_transformers(self) -> bool:
+        """Whether it draws what transformers draws by a model's configuration."""
+        return self.source.startswith("transformers")
+
 
 # What a plan without a preset has.
 NONE: Final = Preset("")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 import numpy as np
 
@@ -50,6 +50,8 @@ _SPECIAL: Final = {
     "time_decay": "RWKV's decays",
     "time_first": "RWKV's bonuses",
 }
+# What else may be done about them.
+_LEAVE: Final = "leave it to the model's own code by `omit = true`"
 _SPECIAL_BEGINNINGS: Final = {"time_mix": "RWKV's mixing factors", "time_maa": "RWKV's mixing"}
 
 
@@ -67,18 +69,20 @@ def resolve(
         lines: The tensors.
         seed: The seed of the model.
         digest: What the specification is known by.
-        source: The model that the tensors are of, where one is known: it has ties, and rows of
-            zeros, of its own.
+        source: The model that the tensors are of, where one is known: it has ties, rows of
+            zeros and a deviation of its own.
 
     Raises:
         SpecError: Anything is wrong with it.
     """
     # Not the stream that the process uses: a specification means the same everywhere.
     stream = document.stream or streams()[0]
-    model = None if source is None else source.config
-    made = Specification(document.path, seed, stream, digest, [], model=model)
+    source = source or Source({})
+    made = Specification(document.path, seed, stream, digest, [], model=source.config)
     made.plan = _written(document)
-    resolver = _Resolver(document, made, source or Source({}))
+    made.preset = document.untouched_preset
+    made.model_std = source.std
+    resolver = _Resolver(document, made, source)
     for line in lines:
         if isinstance(line, Named):
             resolver.add_named(line)
@@ -97,6 +101,7 @@ class _Resolver:
         self._source_ties = source.tied
         self._knows_rows = source.zero_rows is not None
         self._source_rows = source.zero_rows or {}
+        self._fixed = source.fixed
         self._entries: dict[object, Entry] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._nbytes = self._header_bytes = self._claimed = 0
@@ -169,11 +174,15 @@ class _Resolver:
             listed = ", ".join(f"`{shortened(name)}`" for name in self._unmatched)
             more = self._unmatched_count - len(self._unmatched)
             why = special(self._unmatched[0])
+            hint = "write rules for them"
+            if why:
+                hint = f"{why}, which no initializer makes yet; {hint}, or {_LEAVE}"
+            elif document.table.get("preset") is None:
+                hint += ", or name a `preset`, whose rules follow the plan's own"
             document.place.fail(
                 "rule",
                 f"must match every tensor; none matches {listed}"
-                f"{f' and {more} more' if more else ''}"
-                f"{f' ({why}, which no initializer makes yet)' if why else ''}",
+                f"{f' and {more} more' if more else ''} ({hint})",
             )
         for rule, taken in zip(document.rules, self._taken, strict=True):
             if not taken and not rule.optional:
@@ -294,11 +303,7 @@ class _Resolver:
             return
         assert rule.recipe is not None
         if rule.preset is not None and (reason := special(name)):
-            rule.place.fail(
-                "init",
-                f"is none for `{shortened(name)}`, {reason}, which no initializer makes yet; "
-                "write a rule of your own for it, or leave it to the model's own code",
-            )
+            self._refuse_preset(name, rule, f"{reason}, which no initializer makes yet")
         dtype = rule.dtype or dtype or self._document.dtype or DEFAULT_DTYPE
         key = None
         if not rule.recipe.init.is_function:
@@ -306,11 +311,30 @@ class _Resolver:
             key = (rule.number, shape, dtype, varying, self._zero_row(rule, name))
         entry = None if key is None else self._entries.get(key)
         if entry is None:
+            place = rule.place.of(shortened(name))
+            if rule.preset is not None:
+                self._require_let(rule, variables, place)
             tensor = Tensor(name, shape, dtype, variables)
-            entry = self._entry(rule.recipe, tensor, rule, rule.place.of(shortened(name)))
+            entry = self._entry(rule.recipe, tensor, rule, place)
             if key is not None:
                 self._entries[key] = entry
+        if name in self._fixed and rule.preset is not None and entry.law.kind != "constant":
+            self._refuse_preset(name, rule, "which the model fills by a formula and does not train")
         self._append(name, entry, rule.place)
+
+    def _require_let(self, rule: Rule, variables: dict[str, float], place: Place) -> None:
+        """Ask for what the rule of a preset needs of the plan."""
+        assert rule.recipe is not None
+        known = self._document.let.keys() | variables.keys() | TENSOR_NAMES
+        for name in sorted(rule.recipe.init.names - known):
+            place.fail("let", f"must have `{name}`, a number that preset `{rule.preset}` needs")
+
+    def _refuse_preset(self, name: str, rule: Rule, reason: str) -> NoReturn:
+        rule.place.fail(
+            "init",
+            f"is none for `{shortened(name)}`, {reason}; write a rule of your own for it, or "
+            f"{_LEAVE}",
+        )
 
     def _rule(self, name: str) -> tuple[Rule, dict[str, float]] | None:
         """The first rule that the name fits, and its variables."""

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -27,6 +29,8 @@ from seedbed._spec.error import Place, SpecError, one_line
 
 CONFIG_NAME: Final = "config.json"
 _MAX_CONFIG_BYTES: Final = 16 << 20
+# "owner/name", as models are called on Hugging Face's hub.
+_HUB_NAME: Final = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 
 
 @dataclass(slots=True)
@@ -39,6 +43,8 @@ class Source:
         zero_rows: The row of each that the model keeps at zeros, None where that is not known.
         config: The path of the model's config.json, None where there is none.
         dtype: The dtype of the plan, None for the tensors' own.
+        std: The deviation that the model's config.json names, None where it names none.
+        fixed: Parameters that the model fills itself and does not train, such as sinusoids.
         layout: What is usual for the axes where such tensors come from.
     """
 
@@ -47,6 +53,8 @@ class Source:
     zero_rows: dict[str, int] | None = None
     config: str | None = None
     dtype: np.dtype[Any] | None = None
+    std: float | None = None
+    fixed: frozenset[str] = frozenset()
     layout: str = TORCH
 
     @property
@@ -104,7 +112,8 @@ def _of_checkpoint(path: str, place: Place) -> Source:
     try:
         checkpoint = open_checkpoint(path)
     except ReadError as error:
-        place.fail("model", f"cannot be used: {one_line(error)}")
+        hint = "" if os.path.lexists(path) else _of_hub(path)
+        place.fail("model", f"cannot be used: {one_line(error)}{hint}")
     found: dict[str, tuple[tuple[int, ...], np.dtype[Any] | None]] = {}
     parts = _Parts()
     for tensor in sorted(checkpoint.tensors, key=lambda tensor: natural(tensor.name, parts)):
@@ -115,7 +124,33 @@ def _of_checkpoint(path: str, place: Place) -> Source:
     tied = {name: other for name, other in checkpoint.tied.items() if other in found}
     for name, other in tied.items():
         found.setdefault(name, found[other])
-    return Source(found, tied, config=config)
+    std = None if config is None else _std(_table_of(config))
+    return Source(found, tied, config=config, std=std)
+
+
+def _of_hub(path: str) -> str:
+    """What to do where the name of a model on the hub may be meant."""
+    if not _HUB_NAME.fullmatch(path):
+        return ""
+    return (
+        ". It must be a path; nothing is downloaded here: "
+        f"`hf download {path} config.json --local-dir .` does that"
+    )
+
+
+def _table_of(path: str) -> dict[str, Any]:
+    """A config.json, empty where it cannot be read: names and shapes do not depend on it."""
+    try:
+        with open(path, "rb") as file:
+            config = json.loads(file.read(_MAX_CONFIG_BYTES + 1))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def _std(config: dict[str, Any]) -> float | None:
+    std = config.get("initializer_range", config.get("init_std"))
+    return float(std) if isinstance(std, int | float) and 0 < std < math.inf else None
 
 
 def _has_checkpoint(folder: str) -> bool:
@@ -150,6 +185,13 @@ def _of_config(path: str, place: Place) -> Source:
         place.fail("model", f"cannot be used: {path}: {one_line(error)}")
     if not isinstance(config, dict) or "model_type" not in config:
         place.fail("model", f"must be the config.json of a model; {path} has no `model_type`")
+    if config.get("quantization_config"):
+        place.fail(
+            "model",
+            f"must be that of a model whose weights are numbers of `dtype`; {path} has "
+            "`quantization_config`: remove it, since loaders would take initial values for "
+            "quantized ones",
+        )
     try:
         import torch
         import transformers
@@ -160,12 +202,18 @@ def _of_config(path: str, place: Place) -> Source:
             "safetensors file or index serves as well and needs neither",
         )
     try:
-        source = _by_transformers(transformers, torch, os.path.dirname(path) or os.curdir, config)
+        source = _by_transformers(transformers, torch, path, config, place)
     except SpecError:
         raise
     except Exception as error:
         # transformers raises what it likes.
-        place.fail("model", f"cannot be used: {path}: {one_line(error)}")
+        hint = ""
+        if "auto_map" in config:
+            hint = (
+                ". Code that comes with a model is not run here; give the index or a file of a "
+                "published checkpoint, or the output of `seedbed spec MODULE:FUNCTION`"
+            )
+        place.fail("model", f"cannot be used: {path}: {one_line(error).rstrip('.')}{hint}")
     if not isinstance(source, Source):
         place.fail(
             "model",
@@ -177,13 +225,27 @@ def _of_config(path: str, place: Place) -> Source:
 
 
 def _by_transformers(
-    transformers: Any, torch: Any, folder: str, table: dict[str, Any]
+    transformers: Any, torch: Any, path: str, table: dict[str, Any], place: Place
 ) -> Source | str:
     """The tensors of a model that transformers knows, or the type of one whose files differ."""
-    config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
-    named = [getattr(transformers, str(name), None) for name in table.get("architectures") or ()]
-    kind = next((one for one in named if one is not None), transformers.AutoModel)
-    build = getattr(kind, "_from_config", None) or kind.from_config
+    config = transformers.AutoConfig.from_pretrained(path, local_files_only=True)
+    names = table.get("architectures")
+    if not names:
+        place.fail(
+            "model",
+            f"needs the model's class, which says what head it has; {path} has no `architectures`, "
+            'such as ["LlamaForCausalLM"]',
+        )
+    kinds = (getattr(transformers, str(name), None) for name in names)
+    builds = (getattr(kind, "_from_config", None) for kind in kinds)
+    build = next((build for build in builds if build is not None), None)
+    if build is None:
+        place.fail(
+            "model",
+            f"needs a class that transformers {transformers.__version__} has; {path} has "
+            "`architectures`",
+            names,
+        )
     # Read before the model sets it to its own.
     dtype = getattr(config, "dtype", None)
     with torch.device("meta"):
@@ -204,7 +266,13 @@ def _by_transformers(
         found[name] = (tuple(tensor.shape), standardize(own))
         if first.setdefault(id(tensor), name) != name:
             tied[name] = first[id(tensor)]
-    return Source(found, tied, zero_rows_of(model, stored))
+    fixed = frozenset(
+        name
+        for name, tensor in stored.items()
+        if isinstance(tensor, torch.nn.Parameter) and not tensor.requires_grad
+    )
+    rows = zero_rows_of(model, stored)
+    return Source(found, tied, rows, std=_std(config.to_dict()), fixed=fixed)
 
 
 def zero_rows_of(model: Any, tensors: dict[str, Any]) -> dict[str, int]:

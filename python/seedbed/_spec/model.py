@@ -134,6 +134,10 @@ class Specification:
     model: str | None = None
     # The rules, as JSON, where there are any and they are not too long.
     plan: str | None = None
+    # The preset and its own `std`, where it repeats transformers and the plan gives no `std`.
+    preset: tuple[str, float] | None = None
+    # The deviation that the model's configuration names.
+    model_std: float | None = None
 
     @property
     def elements(self) -> int:
