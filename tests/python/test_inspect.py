@@ -268,6 +268,12 @@ def test_rows_of_zeros(tmp_path: Path) -> None:
 # The limits, each recomputed or simulated.
 
 
+def test_names_of_many_numbers_take_no_time() -> None:
+    # The square of their count would be hours.
+    names = [".".join(["1"] * 100_000) + end for end in (".1", ".2")]
+    assert [group.name for group in fold(names, str, len)] == names
+
+
 def test_the_limits_of_the_specification() -> None:
     for count, low, high in (
         (1024, 0.75, 1.19),
