@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -9,7 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from command import COMMAND, EXAMPLES, TINY, run
-from seedbed._checkpoint import publish
-from seedbed._checkpoint.directory import Existing, Planned, write_directory
+from seedbed._checkpoint import directory, publish
+from seedbed._checkpoint.directory import Existing, Planned, publish_index, write_directory
 from seedbed._checkpoint.format import lay_out
+from seedbed._checkpoint.index import encode_index
 from seedbed._checkpoint.publish import WriteError
 from seedbed._checkpoint.shards import (
     INDEX_NAME,
@@ -34,6 +37,7 @@ from seedbed._checkpoint.shards import (
     share,
 )
 from seedbed._checkpoint.store import LocalDirectory
+from seedbed._checkpoint.writer import write_checkpoint
 
 SPEC = """seed = 1
 [[tensor]]
@@ -110,6 +114,13 @@ def test_shards_by_count_keep_the_order_and_the_largest_is_least(
 def test_shards_by_count_are_about_equal() -> None:
     sums = [sum(shard) for shard in sizes_of(by_count([Sized(100)] * 48 + [Sized(3)] * 100, 7))]
     assert min(sums) > 0.85 * max(sums)
+
+
+def test_many_shards_are_cut_and_dealt_out_quickly() -> None:
+    # Minutes, were each dealt out by a search among all parts.
+    shards = by_count([Sized(4)] * 50_000, 50_000)
+    assert len(shards) == 50_000
+    assert share([4] * 50_000, 7, 50_000) == [6]
 
 
 def test_names() -> None:
@@ -463,6 +474,113 @@ def test_parts_of_two_models_are_not_mixed(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "belongs to another checkpoint" in done.stderr
     assert not (out / INDEX_NAME).exists()
+
+
+def test_finish_refuses_what_readers_would_mix_in(tmp_path: Path) -> None:
+    spec, out = write_spec(tmp_path), tmp_path / "d"
+    arguments = ["init", spec, "-o", f"{out}/", "--shards", "3"]
+    assert run(*arguments).returncode == 0
+    (out / INDEX_NAME).unlink()
+    (out / "model-00004-of-00004.safetensors").write_bytes(b"of another model")
+    done = run(*arguments, "--finish")
+    assert done.returncode == 1
+    assert "00004-of-00004.safetensors: belongs to another checkpoint" in done.stderr
+    assert not (out / INDEX_NAME).exists()
+
+
+@pytest.mark.parametrize("existing", [Existing.REFUSE, Existing.OVERWRITE])
+def test_parts_of_two_models_at_once_never_make_a_mixture_that_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existing: Existing
+) -> None:
+    store = LocalDirectory(str(tmp_path / "d"))
+    ours = planned([np.full(9, 1.0), np.full(9, 2.0)], "ours")
+    theirs = planned([np.full(9, 3.0), np.full(9, 4.0)], "theirs")
+    replacement = publish.replacement
+
+    @contextlib.contextmanager
+    def late(path: str, nbytes: int, *, sync: bool) -> Iterator[publish.Sink]:
+        with replacement(path, nbytes, sync=sync) as sink:
+            yield sink
+            # The other model is written, all of it, just before this shard takes its place.
+            monkeypatch.setattr(publish, "replacement", replacement)
+            for part in (1, 2):
+                write_directory(store, theirs, part=(part, 2), existing=existing)
+
+    monkeypatch.setattr(publish, "replacement", late)
+    if existing is Existing.REFUSE:
+        with pytest.raises(WriteError, match="is not what this specification"):
+            write_directory(store, ours, part=(1, 2))
+    else:
+        outcome = write_directory(store, ours, part=(1, 2), existing=existing)
+        assert outcome.missing == ["model-00002-of-00002.safetensors"]
+    assert store.size(INDEX_NAME) is None
+
+
+def test_a_part_does_not_replace_what_another_model_wrote_meanwhile(tmp_path: Path) -> None:
+    store = LocalDirectory(str(tmp_path))
+    ours = planned([np.full(9, 1.0), np.full(9, 2.0)], "ours")
+    theirs = planned([np.full(9, 3.0), np.full(9, 4.0)], "theirs")
+
+    def interfere(count: int) -> None:
+        for part in (1, 2):
+            write_directory(store, theirs, part=(part, 2))
+
+    with pytest.raises(WriteError, match="belongs to another checkpoint"):
+        write_directory(store, ours, interfere, part=(1, 2))
+    # Theirs is whole, and loads.
+    assert publish_index(store, theirs) == []
+    assert store.size(INDEX_NAME) is not None
+
+
+def test_a_shard_replaced_while_the_index_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalDirectory(str(tmp_path))
+    ours = planned([np.full(9, 1.0), np.full(9, 2.0)], "ours")
+    theirs = planned([np.full(9, 3.0), np.full(9, 4.0)], "theirs")
+    first = next(iter(theirs.shards))
+
+    def encode_late(shards: Any) -> bytes:
+        write_checkpoint(store.path(first), theirs.shards[first])
+        return encode_index(shards)
+
+    monkeypatch.setattr(directory, "encode_index", encode_late)
+    with pytest.raises(WriteError, match="is not what this specification"):
+        write_directory(store, ours)
+    assert store.size(INDEX_NAME) is None
+
+
+def test_parts_may_overwrite_a_model_of_the_same_names(tmp_path: Path) -> None:
+    spec, out = write_spec(tmp_path), tmp_path / "d"
+    arguments = ["init", spec, "-o", f"{out}/", "--shards", "2"]
+    assert run(*arguments).returncode == 0
+    spec.write_text(SPEC.replace("seed = 1", "seed = 2"))
+    done = run(*arguments, "--overwrite", "--part", "1/2")
+    assert done.returncode == 0, done.stderr
+    assert "1 file of other parts not there yet" in done.stderr
+    assert not (out / INDEX_NAME).exists()
+    assert run(*arguments, "--overwrite", "--part", "2/2").returncode == 0
+    assert run("verify", spec, out).returncode == 0
+
+
+def test_a_file_that_replaces_another_never_loads_with_its_config(tmp_path: Path) -> None:
+    out = tmp_path / "d"
+    store = LocalDirectory(str(out))
+    old, new = planned([np.full(9, 1.0)], "old"), planned([np.full(9, 2.0)], "new")
+    write_directory(store, replace(old, beside={"config.json": b"old"}))
+    seen = []
+
+    def look(count: int) -> None:
+        seen.append(snapshot(out))
+
+    write_directory(
+        store, replace(new, beside={"config.json": b"new"}), look, existing=Existing.OVERWRITE
+    )
+    for files in seen:
+        assert files["config.json"] == b"new"
+        assert "model.safetensors" not in files
+    assert seen
+    assert snapshot(out)["model.safetensors"].endswith(np.full(9, 2.0).tobytes())
 
 
 def test_a_disk_that_fills_up_leaves_what_was_whole(tmp_path: Path) -> None:
