@@ -550,6 +550,22 @@ def test_a_shard_replaced_while_the_index_is_written(
     assert store.size(INDEX_NAME) is None
 
 
+@pytest.mark.parametrize("existing", [Existing.REFUSE, Existing.OVERWRITE])
+def test_a_shard_that_is_gone_before_the_index_is_written(
+    tmp_path: Path, existing: Existing
+) -> None:
+    store = LocalDirectory(str(tmp_path))
+
+    def remove(count: int) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            (tmp_path / "model-00001-of-00002.safetensors").unlink()
+
+    arrays = [np.full(9, 1.0), np.full(9, 2.0)]
+    with pytest.raises(WriteError, match="00001-of-00002.safetensors: was removed or replaced"):
+        write_directory(store, planned(arrays), remove, existing=existing)
+    assert store.size(INDEX_NAME) is None
+
+
 def test_parts_may_overwrite_a_model_of_the_same_names(tmp_path: Path) -> None:
     spec, out = write_spec(tmp_path), tmp_path / "d"
     arguments = ["init", spec, "-o", f"{out}/", "--shards", "2"]

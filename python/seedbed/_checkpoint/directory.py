@@ -145,6 +145,11 @@ def write_directory(
         outcome.missing = publish_index(
             store, planned, overwrite=existing is Existing.OVERWRITE, sync=sync
         )
+        if part is None and outcome.missing:
+            raise WriteError(
+                f"{store.path(outcome.missing[0])}: was removed or replaced meanwhile; the index "
+                f"was not written"
+            )
     return outcome
 
 

@@ -94,7 +94,11 @@ def sync_directory(path: str) -> None:
     """Have the disk know the names in the directory `path`, where the system can be asked to."""
     if not hasattr(os, "O_DIRECTORY"):
         return
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except PermissionError:
+        # One may write to a directory that one may not read.
+        return
     try:
         os.fsync(directory)
     except OSError as error:
