@@ -579,6 +579,22 @@ def test_parts_may_overwrite_a_model_of_the_same_names(tmp_path: Path) -> None:
     assert run("verify", spec, out).returncode == 0
 
 
+def test_a_file_that_replaces_shards_is_never_beside_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalDirectory(str(tmp_path))
+    write_directory(store, planned([np.full(9, 1.0), np.full(9, 2.0)], "old"))
+
+    def fail(path: str) -> None:
+        raise OSError(5, "broken")
+
+    # Its name is there, and nothing after it happens.
+    monkeypatch.setattr(publish, "sync_directory", fail)
+    with pytest.raises(WriteError):
+        write_directory(store, planned([np.full(9, 3.0)], "new"), existing=Existing.OVERWRITE)
+    assert os.listdir(tmp_path) == ["model.safetensors"]
+
+
 def test_a_file_that_replaces_another_never_loads_with_its_config(tmp_path: Path) -> None:
     out = tmp_path / "d"
     store = LocalDirectory(str(out))

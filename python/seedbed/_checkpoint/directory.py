@@ -139,6 +139,9 @@ def write_directory(
                 stream(sink, store.path(name), layout, advance, chunk_bytes=chunk_bytes)
                 if part is not None and existing is not Existing.OVERWRITE:
                     _require_not_foreign(store, name, planned)
+                if existing is Existing.OVERWRITE and len(planned.shards) == 1:
+                    # It loads as soon as it has its name, without an index that would come last.
+                    _remove_stale(store, planned)
             if withdraws:
                 store.remove(INDEX_NAME)
             outcome.written.append(name)
@@ -173,8 +176,7 @@ def publish_index(
     stale = _stale(store, planned)
     if stale and not overwrite:
         raise WriteError(f"{_belongs_to_another(store, stale)}; the index was not written")
-    for name in stale:
-        store.remove(name)
+    _remove_stale(store, planned)
     for name, data in planned.beside.items():
         _write(store, name, data, sync)
     if len(planned.shards) > 1:
@@ -279,6 +281,11 @@ def _stale(store: Store, planned: Planned) -> list[str]:
         for name in store.names()
         if name.endswith(_ENDS) and not name.startswith(".") and name not in planned.names
     )
+
+
+def _remove_stale(store: Store, planned: Planned) -> None:
+    for name in _stale(store, planned):
+        store.remove(name)
 
 
 def _require_replaceable(
