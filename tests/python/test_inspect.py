@@ -127,6 +127,16 @@ def test_numbers_that_json_has_not_are_text(tmp_path: Path) -> None:
     }
 
 
+def test_a_long_name_does_not_widen_every_row(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    names = ["n" * 1_000_000, *(f"a{number}" for number in range(99))]
+    safetensors.numpy.save_file({name: np.zeros(1, np.float32) for name in names}, path)
+    done = run("inspect", path)
+    assert done.returncode == 0
+    assert len(done.stdout) < 100_000
+    assert f"{'n' * 497}..." in done.stdout
+
+
 def test_colour_only_on_a_terminal_and_not_without_it(tmp_path: Path) -> None:
     path = tmp_path / "a.safetensors"
     safetensors.numpy.save_file({"a": np.array([np.nan], np.float32)}, path)
@@ -238,6 +248,17 @@ def test_every_pattern_is_converted(tmp_path: Path, dtype: str) -> None:
     assert moments.inf == np.count_nonzero(np.isinf(exact))
     assert (moments.low, moments.high) == (finite.min(), finite.max())
     assert moments.zeros == 2
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_numbers_that_are_none_warn_of_nothing(tmp_path: Path, dtype: str) -> None:
+    values = np.zeros((4, 64), dtype_of(dtype))
+    with np.errstate(invalid="ignore"):
+        values[0, :9] = np.nan
+        values[1, 0] = 1
+    statistics = statistics_of(tmp_path, {"a": values})["a"]
+    assert (statistics.moments.nan, statistics.zero_rows) == (9, 2)
+    assert sum(statistics.histogram(4)) == values.size - 9
 
 
 @settings(max_examples=25, deadline=None)
@@ -598,6 +619,19 @@ def test_many_small_tensors_are_found_together(tmp_path: Path) -> None:
 
     [found] = linted(tmp_path, text, shift)
     assert found.id == "pooled-mean"
+
+
+def test_values_whose_squares_float64_has_not(tmp_path: Path) -> None:
+    path, spec = tmp_path / "a.safetensors", tmp_path / "s.toml"
+    values = np.random.default_rng(0).standard_normal((64, 64)) * 1e200
+    safetensors.numpy.save_file({"a": values}, path)
+    spec.write_text(
+        'seed = 1\n[[tensor]]\nname = "a"\nshape = [64, 64]\ndtype = "float64"\n'
+        "init = { class_name = 'RandomNormal', config = { stddev = 1.0 } }\n"
+    )
+    done = run("inspect", path, "--lint", "--spec", spec, "--json")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "std" in [finding["id"] for finding in json.loads(done.stdout)["findings"]]
 
 
 def test_the_whole_distribution(tmp_path: Path) -> None:

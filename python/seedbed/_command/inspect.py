@@ -243,7 +243,7 @@ def _ratio(seen: _Seen, group: Group[Stored]) -> str:
     law, moments = seen.laws.get(group.members[0].name), _pooled(seen, group)
     if law is None or not law.std or law.mean is None or moments is None or not moments.count:
         return "-"
-    return f"{math.sqrt(moments.about(law.mean)) / law.std:.4f}"
+    return f"{math.sqrt(moments.about(law.mean, law.std)):.4f}"
 
 
 def _bars(seen: _Seen, group: Group[Stored]) -> str:
