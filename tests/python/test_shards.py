@@ -240,6 +240,21 @@ def test_finish_writes_the_index_only_when_all_are_there(tmp_path: Path) -> None
     assert len(load(out)) == 6
 
 
+def test_finish_waits_for_no_run_that_replaces_shards(tmp_path: Path) -> None:
+    spec, out = write_spec(tmp_path), tmp_path / "d"
+    arguments = ["init", spec, "-o", f"{out}/", "--shards", "3"]
+    done = run(*arguments, "--finish")
+    assert done.returncode == 1
+    assert "not finished; missing: model-00001-of-00003.safetensors" in done.stderr
+    assert run(*arguments).returncode == 0
+    (out / INDEX_NAME).unlink()
+    with publish.claim(str(out), shared=False):
+        done = run(*arguments, "--finish")
+    assert done.returncode == 1
+    assert "another process is writing to it" in done.stderr
+    assert not (out / INDEX_NAME).exists()
+
+
 def test_finish_refuses_shards_of_another_version(tmp_path: Path) -> None:
     spec, out = write_spec(tmp_path), tmp_path / "d"
     arguments = ["init", spec, "-o", f"{out}/", "--shards", "3"]
@@ -561,7 +576,7 @@ def test_a_shard_that_is_gone_before_the_index_is_written(
             (tmp_path / "model-00001-of-00002.safetensors").unlink()
 
     arrays = [np.full(9, 1.0), np.full(9, 2.0)]
-    with pytest.raises(WriteError, match="00001-of-00002.safetensors: was removed or replaced"):
+    with pytest.raises(WriteError, match=r"00001-of-00002.safetensors: was removed or replaced"):
         write_directory(store, planned(arrays), remove, existing=existing)
     assert store.size(INDEX_NAME) is None
 

@@ -114,7 +114,7 @@ def claim(path: str, *, shared: bool) -> Iterator[None]:
     """Keep other processes of this machine from writing to the directory `path` meanwhile.
 
     Args:
-        path: A directory.
+        path: A directory; where it does not exist, nobody writes to it.
         shared: Whether others that say so too may.
 
     Raises:
@@ -123,7 +123,11 @@ def claim(path: str, *, shared: bool) -> Iterator[None]:
     if not hasattr(os, "O_DIRECTORY"):
         yield
         return
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        yield
+        return
     try:
         if not _lock(directory, shared=shared):
             raise WriteError(f"{path}: cannot be written: another process is writing to it")
