@@ -660,6 +660,29 @@ def test_a_model_larger_than_the_disk_is_refused_at_once(tmp_path: Path) -> None
     assert os.listdir(tmp_path / "d") == []
 
 
+def test_what_does_not_fit_overwrites_nothing(tmp_path: Path) -> None:
+    spec, out = write_spec(tmp_path), tmp_path / "d"
+    assert run("init", spec, "-o", f"{out}/", "--shards", "3").returncode == 0
+    before = snapshot(out)
+    spec.write_text(SPEC.replace("[100, 50]", "[1000000, 1000000, 100]"))
+    done = run("init", spec, "-o", f"{out}/", "--shards", "6", "--overwrite")
+    assert done.returncode == 1
+    assert "cannot be written: it needs 24000000" in done.stderr
+    assert snapshot(out) == before
+
+
+def test_overwriting_needs_no_room_for_what_it_removes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalDirectory(str(tmp_path))
+    write_directory(store, planned([np.zeros(500)], "old"))
+    asked: list[int] = []
+    monkeypatch.setattr(LocalDirectory, "require_room", lambda self, nbytes: asked.append(nbytes))
+    new = planned([np.zeros(300), np.zeros(300)], "new")
+    write_directory(store, new, existing=Existing.OVERWRITE)
+    assert 0 < asked[0] < 2 * 300 * 8
+
+
 def test_files_are_on_the_disk_before_they_have_their_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,7 @@ from seedbed._checkpoint.index import encode_index
 from seedbed._checkpoint.json_members import JsonError
 from seedbed._checkpoint.publish import WriteError, write_error
 from seedbed._checkpoint.reader import read_header
-from seedbed._checkpoint.shards import INDEX_NAME, share
+from seedbed._checkpoint.shards import INDEX_NAME, SINGLE_NAME, share
 from seedbed._checkpoint.store import Store
 from seedbed._checkpoint.writer import CHUNK_BYTES, Tensor, stream
 
@@ -119,9 +119,10 @@ def write_directory(
         _require_replaceable(store, planned, states, names, part is not None, existing)
         everything = part is None and existing is not Existing.REFUSE
         store.sweep([*planned.names, *planned.beside], everything=everything)
+        # First, so that what does not fit leaves the old model as it was.
+        store.require_room(_room(store, planned, states, names, existing))
         if existing is Existing.OVERWRITE:
             _unpublish(store, planned)
-        store.require_room(_room(store, planned, states, names, existing))
         if names and len(planned.shards) == 1:
             _put_beside_first(store, planned, states, sync)
         for name in names:
@@ -349,7 +350,7 @@ def _unpublish(store: Store, planned: Planned) -> None:
             store.remove(name)
     if len(planned.shards) > 1:
         for name in store.names():
-            if name == "model.safetensors":
+            if name == SINGLE_NAME:
                 store.remove(name)
 
 
@@ -362,6 +363,9 @@ def _room(
 ) -> int:
     """Return the most bytes that writing needs beside what is there."""
     used = most = 0
+    if existing is Existing.OVERWRITE and len(planned.shards) > 1:
+        # `_unpublish` removes it.
+        used -= store.size(SINGLE_NAME) or 0
     for name in own:
         if existing.resumes and states[name] is _State.WHOLE:
             continue
