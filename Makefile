@@ -39,13 +39,14 @@ $(addprefix test-backend-,$(BACKENDS)): test-backend-%: $(BACKENDS_VENV)/.instal
 
 # What loads checkpoints: transformers, accelerate, huggingface_hub, torch's distributed checkpoints,
 # fsspec's stores; and the launchers of the examples. An environment of its own, for its size. The
-# last release of transformers 4, which is still in wide use, lies over it for what loads a model.
+# last release of transformers 4, which is still in wide use, lies over it for a second run, without
+# the one test of what version 5 brought.
 LOADERS_VENV := .venv-loaders
 LOADERS_BIN := $(LOADERS_VENV)/bin
 test-loaders: $(LOADERS_VENV)/.installed
 	$(LOADERS_BIN)/python -m pytest -c tests/loaders/pytest.toml tests/loaders
 	PYTHONPATH=$(abspath $(LOADERS_VENV))/transformers-4 $(LOADERS_BIN)/python -m pytest -c tests/loaders/pytest.toml \
-		tests/loaders/test_whole_model.py tests/loaders/test_transformers.py::test_transformers
+		tests/loaders --deselect test_plans.py::test_models_whose_files_have_other_names_are_refused
 
 check: $(VENV)/.installed-test
 	cargo fmt --all --check

@@ -7,7 +7,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import torch
 import transformers
+from safetensors.torch import load_file
 
 COMMAND = [sys.executable, "-m", "seedbed"]
 
@@ -42,3 +44,8 @@ def specification(tmp_path: Path, *, tied: bool, dtype: str = "bfloat16") -> Pat
         f'seed = 1\ndtype = "{dtype}"\nmodel = "source/config.json"\npreset = "llama"\n'
     )
     return path
+
+
+def stored(directory: Path) -> dict[str, torch.Tensor]:
+    files = sorted(directory.glob("*.safetensors"))
+    return {name: tensor for file in files for name, tensor in load_file(file).items()}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import re
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,7 @@ import torch
 import transformers
 from safetensors import safe_open
 
+from models import seedbed
 from seedbed import Plan
 from seedbed._plan.draft import TO_CHOOSE
 
@@ -78,6 +81,51 @@ def test_mixtures_of_experts_have_the_names_of_their_files(tmp_path: Path, confi
     assert any(".experts.1." in name for name in expected)
     tied = {"lm_head.weight": "model.embed_tokens.weight"}
     assert made.tied == (tied if config.tie_word_embeddings else {})
+
+
+HEADS = {"num_attention_heads": 2, "num_hidden_layers": 2, "hidden_size": 32, "vocab_size": 50}
+PADDED = {
+    "llama": ("llama", lambda: transformers.LlamaConfig(pad_token_id=3, **HEADS)),
+    "llama without": ("llama", lambda: transformers.LlamaConfig(**HEADS)),
+    "the last": ("llama", lambda: transformers.LlamaConfig(pad_token_id=-1, **HEADS)),
+    "unused": ("llama", lambda: transformers.GPTNeoXConfig(pad_token_id=3, **HEADS)),
+    "qwen2": ("llama", lambda: transformers.Qwen2Config(pad_token_id=3, **HEADS)),
+    "another recipe": ("megatron", lambda: transformers.LlamaConfig(pad_token_id=3, **HEADS)),
+    "gemma": ("gemma", lambda: transformers.GemmaConfig(head_dim=16, **HEADS)),
+    "mixtral": ("mixtral", lambda: transformers.MixtralConfig(pad_token_id=1, **HEADS)),
+    "bert": ("bert-hf", lambda: transformers.BertConfig(**HEADS)),
+    # Two tensors have such a row.
+    "roberta": ("bert-hf", lambda: transformers.RobertaConfig(**HEADS)),
+}
+
+
+@pytest.mark.parametrize("case", PADDED)
+def test_rows_of_padding_are_those_of_transformers(tmp_path: Path, case: str) -> None:
+    preset, build = PADDED[case]
+    config = build()
+    config.save_pretrained(tmp_path)
+    model = transformers.AutoModel.from_config(config)
+    expected = {} if preset == "megatron" else _zero_rows(model.named_parameters())
+    let = {"layers": 2} if preset == "megatron" else None
+    plan = Plan(preset=preset, model=tmp_path / "config.json", let=let, seed=1)
+    tensors = plan.resolve().tensors
+    drawn = ((tensor.name, torch.tensor(tensor.prepare().draw())) for tensor in tensors)
+    assert _zero_rows(drawn) == expected
+    assert all((t.entry.zero_row is not None) == (t.name in expected) for t in tensors)
+    # The plan that is written for the model says so, where there is one such row.
+    written = seedbed("spec", tmp_path / "config.json").stdout
+    rows = {row for rows in _zero_rows(model.named_parameters()).values() for row in rows}
+    assert re.findall(r"pad_token_id = (-?\d+)", written) == [str(row) for row in rows]
+
+
+def _zero_rows(tensors: Iterable[tuple[str, torch.Tensor]]) -> dict[str, list[int]]:
+    """The rows of zeros of matrices, by their names."""
+    rows = {
+        name: [row for row, values in enumerate(matrix) if not values.any()]
+        for name, matrix in tensors
+        if matrix.dim() == 2
+    }
+    return {name: found for name, found in rows.items() if found}
 
 
 def test_models_whose_files_have_other_names_are_refused(

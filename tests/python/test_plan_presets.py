@@ -257,7 +257,8 @@ def test_presets_are_plans_with_a_source(preset: str) -> None:
     table = tomllib.loads(presets.load(preset).text)
     assert table.pop("source")
     needed = {"layers", "width", "base_width", "head_width", "encoder_layers", "decoder_layers"}
-    inits = [(rule["init"], rule.get("lr")) for rule in table["rule"]]
+    needed |= {"pad_token_id"}
+    inits = [(rule["init"], rule.get("lr"), rule.get("zero_row")) for rule in table["rule"]]
     used = {
         word
         for value in (inits, table.get("let"), table.get("forward"))

@@ -438,7 +438,7 @@ REFUSED = [
     (rule('match = "w", init = "he_normal", groups = 0'), ["`groups` must be an integer >= 1"]),
     (rule('match = "w", init = "he_normal", groups = 1.5'), ["`groups` must be an integer >= 1"]),
     (rule('match = "w", init = "he_normal", groups = 4'), ["`groups` must divide fan_out"]),
-    (rule('match = "w", init = "he_normal", groups = "x"'), ["`init` has `x`, which is no vari"]),
+    (rule('match = "w", init = "he_normal", groups = "x"'), ["`groups` has `x`, which is no vari"]),
     (rule('match = "w", init = "he_normal", blocks = 1'), ["`blocks` must be a table"]),
     (rule('match = "w", init = "he_normal", blocks = {}'), ["`blocks.sizes` must be an array"]),
     (rule('match = "w", init = "he_normal", blocks = { a = 1 }'), ["`blocks.a` is not a key"]),

@@ -299,7 +299,8 @@ def _document(
                 "bytes": tensor.nbytes,
                 "file": places[tensor.name][0],
                 "offset": places[tensor.name][1],
-                "initializer": tensor.init_name,
+                "initializer": type(tensor.entry.template).__name__,
+                "zero_row": tensor.entry.zero_row,
                 "rule": tensor.rule,
                 "expected": law_document(tensor.law()),
             }

@@ -347,5 +347,6 @@ def _tensor_document(seen: _Seen, tensor: Stored) -> dict[str, Any]:
         spec = seen.expected.get(tensor.name)
         law = seen.laws.get(tensor.name)
         made["rule"] = None if spec is None else spec.rule
+        made["zero_row"] = None if spec is None else spec.entry.zero_row
         made["expected"] = None if law is None else law_document(law)
     return made

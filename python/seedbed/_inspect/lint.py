@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -77,6 +77,7 @@ def lint(tensors: Sequence[Measured], *, deep: bool = False) -> list[Finding]:
     """Return what is wrong with `tensors`, with the distribution as a whole where `deep`."""
     layers = _layers(tensors)
     failures: list[_Failure] = []
+    tensors = [_without_zero_row(tensor, failures) for tensor in tensors]
     for tensor in tensors:
         failures += _of_any(tensor)
         if tensor.law is not None and not tensor.statistics.moments.nan:
@@ -85,6 +86,21 @@ def lint(tensors: Sequence[Measured], *, deep: bool = False) -> list[Finding]:
     failures += _of_rules([t for t in tensors if t.name not in failed])
     failures += _of_pairs(tensors)
     return _told(failures)
+
+
+def _without_zero_row(tensor: Measured, failures: list[_Failure]) -> Measured:
+    """Leave out the row that is to be zeros; a tensor that has none fails."""
+    row = None if tensor.expected is None else tensor.expected.entry.zero_row
+    if row is None or tensor.law is None:
+        return tensor
+    shape, statistics = tensor.stored.shape, tensor.statistics
+    count = math.prod(shape[1:])
+    rows = math.prod(shape[1:-1]) if len(shape) > 1 else 0
+    if statistics.moments.zeros < count or statistics.zero_rows < rows:
+        words = f"row {row} is not all zeros, expected for padding"
+        failures.append(_Failure("zero-rows", "error", tensor, _constantly(words)))
+        return tensor
+    return replace(tensor, statistics=statistics.without_zeros(count, rows))
 
 
 def _told(failures: Sequence[_Failure]) -> list[Finding]:

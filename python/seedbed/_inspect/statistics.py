@@ -15,7 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, BinaryIO, Final
 
 import numpy as np
@@ -67,6 +67,14 @@ class Moments:
         shift = (self.mean - centre) / unit
         return max(self.squares, 0.0) / self.count / unit / unit + shift * shift
 
+    def without_zeros(self, count: int) -> Moments:
+        """Return those of all values but so many that are 0."""
+        left = self.count - count
+        # Without them the mean is further from 0, which the squares about it make up for.
+        squares = self.squares - self.mean**2 * self.count * count / left if left else 0.0
+        mean = self.mean * self.count / left if left else 0.0
+        return replace(self, count=left, mean=mean, squares=squares, zeros=self.zeros - count)
+
     def add(self, other: Moments) -> None:
         """Take in those of other values."""
         if other.count:
@@ -108,6 +116,16 @@ class Statistics:
             self.patterns = (
                 other.patterns if self.patterns is None else self.patterns + other.patterns
             )
+
+    def without_zeros(self, count: int, rows: int) -> Statistics:
+        """Return those of all values but so many that are 0, which are so many rows."""
+        patterns = self.patterns
+        if patterns is not None:
+            patterns = patterns.copy()
+            patterns[0] -= count
+        moments = self.moments.without_zeros(count)
+        zero_rows = self.zero_rows - rows
+        return replace(self, moments=moments, zero_rows=zero_rows, patterns=patterns)
 
     def histogram(self, bins: int) -> list[int]:
         """Return how many of the sampled values fall in each of `bins` parts of the range."""

@@ -51,6 +51,7 @@ class Document:
         stream: The stream of random numbers, None where none is given.
         given_let: The variables as they are given, the preset's among them.
         let: Their values.
+        own_let: The names of those that the plan itself gives.
         layout: The layout that the plan gives, if it does.
         rules: The rules, the preset's after the plan's own.
         forward: Factors that belong in the model's forward pass.
@@ -66,6 +67,7 @@ class Document:
     model: str | None
     given_let: dict[str, Any] = field(default_factory=dict)
     let: dict[str, float] = field(default_factory=dict)
+    own_let: frozenset[str] = frozenset()
     rules: list[Rule] = field(default_factory=list)
     forward: dict[str, Number] = field(default_factory=dict)
 
@@ -73,6 +75,12 @@ class Document:
     def place(self) -> Place:
         """The place of what is wrong with all of it."""
         return Place(self.path)
+
+    @property
+    def has_zero_rows(self) -> bool:
+        """Whether a preset sets rows to zeros: those of padding tokens."""
+        recipes = (rule.recipe for rule in self.rules if rule.preset is not None)
+        return any(recipe is not None and recipe.zero_row is not None for recipe in recipes)
 
     @property
     def names_tensors(self) -> bool:
@@ -126,6 +134,7 @@ def read_document(table: dict[str, Any], path: str) -> Document:
     # One's own come first, since those of a preset may be computed from them.
     defaults = {key: value for key, value in preset.let.items() if key not in given}
     document.given_let = {**given, **defaults}
+    document.own_let = frozenset(given)
     used = _read_let(document, document.given_let, place)
     _read_rules(document, table.get("rule", []), preset, place)
     document.forward = _forward(preset.forward, place)

@@ -59,8 +59,13 @@ def draft(source: Source, place: Place) -> str:
     if common is not None:
         table["dtype"] = common.name
     table["layout"] = source.layout
-    if counts:
-        table["let"] = {f"{name}s": count for name, count in counts.items()}
+    let = {f"{name}s": count for name, count in counts.items()}
+    zero_rows = set((source.zero_rows or {}).values())
+    if len(zero_rows) == 1:
+        # What presets call it that zero it.
+        let["pad_token_id"] = zero_rows.pop()
+    if let:
+        table["let"] = let
     ties = [{"match": f"/{name}", "tie": other} for name, other in source.tied.items()]
     table["rule"] = [*ties, {"match": "**", "init": TO_CHOOSE}]
     table["tensors"] = {}

@@ -21,10 +21,11 @@ from seedbed._law import law_of, mixture
 from seedbed._plan import axes as axes_of_tensors
 from seedbed._plan.axes import KERAS, Axes
 from seedbed._plan.fused import Fused
-from seedbed._plan.quantities import evaluated, integer, tensor_names
+from seedbed._plan.quantities import Number, evaluated, integer, tensor_names
 from seedbed._plan.rules import Recipe, Rule
 from seedbed._spec.error import Place
 from seedbed._spec.model import Entry
+from seedbed._spec.zero_row import ZeroRow
 from seedbed._streams import rules_of, use_stream
 from seedbed.random import fold_in
 
@@ -119,6 +120,7 @@ def make_entry(
     tensor: Tensor,
     let: Mapping[str, float],
     rule: Rule | None,
+    zero_row: Number | None,
     stream: str,
     place: Place,
 ) -> Entry:
@@ -129,6 +131,7 @@ def make_entry(
         tensor: The tensor.
         let: The plan's variables.
         rule: The rule that the recipe is of.
+        zero_row: The row that is zeros, None where all are drawn.
         stream: The stream of random numbers.
         place: Where the recipe is, for errors.
 
@@ -153,6 +156,10 @@ def make_entry(
         keyed = None
         if any(part.keyed for part in parts):
             keyed = _KeyedBlocks(parts, sizes, axis, rule, recipe.blocks.of)
+    row = None
+    if zero_row is not None:
+        row = _row(zero_row, shape, part.names, place)
+        draw = prepared(ZeroRow(template, row), shape, dtype, stream, place)
     return Entry(
         shape=shape,
         dtype=dtype,
@@ -165,7 +172,17 @@ def make_entry(
         law=law,
         rule=None if rule is None else rule.number,
         lr=float(evaluated(recipe.lr, part.names, "lr", place)),
+        zero_row=row,
     )
+
+
+def _row(number: Number, shape: tuple[int, ...], names: Mapping[str, float], place: Place) -> int:
+    """Return the number of a row, from 0."""
+    rows = shape[0] if shape else 0
+    row = integer(number, names, "zero_row", place, -rows)
+    if row >= rows:
+        place.fail("zero_row", f"must be a row of {list(shape)}", row)
+    return row % rows
 
 
 class _Maker:

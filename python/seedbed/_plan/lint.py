@@ -221,7 +221,7 @@ def _preset(document: Document, kind: _Kind, law: Law) -> Iterator[Finding]:
     described = Tensor(tensor.name, tensor.shape, tensor.dtype, variables)
     stream = tensor.specification.stream
     try:
-        made = make_entry(other.recipe, described, document.let, other, stream, other.place)
+        made = make_entry(other.recipe, described, document.let, other, None, stream, other.place)
     except SpecError:
         # The preset cannot make it, which is why it has a rule of its own.
         return

@@ -22,7 +22,7 @@ import numpy as np
 
 from seedbed._dtypes import standardize
 from seedbed._plan.axes import KERAS
-from seedbed._plan.sources import Source
+from seedbed._plan.sources import Source, zero_rows_of
 from seedbed._spec.error import Place, SpecError, one_line
 
 # What torch.compile, DistributedDataParallel and checkpoint wrappers put into names.
@@ -91,18 +91,19 @@ def _of_torch(model: Any) -> Source:
     found: dict[str, tuple[tuple[int, ...], np.dtype[Any] | None]] = {}
     tied: dict[str, str] = {}
     first: dict[int, str] = {}
-    state = model.state_dict(keep_vars=True)
-    wrapped = all(name.startswith(_WRAPPED) for name in state)
-    for given, tensor in state.items():
-        name = given
+    given = model.state_dict(keep_vars=True)
+    wrapped = all(name.startswith(_WRAPPED) for name in given)
+    state = {}
+    for name, tensor in given.items():
         for wrapper in _WRAPPERS:
             name = name.replace(wrapper, "")
-        name = name.removeprefix(_WRAPPED) if wrapped else name
+        state[name.removeprefix(_WRAPPED) if wrapped else name] = tensor
+    for name, tensor in state.items():
         dtype = standardize(str(tensor.dtype).removeprefix("torch."))
         found[name] = (tuple(tensor.shape), dtype)
         if first.setdefault(id(tensor), name) != name:
             tied[name] = first[id(tensor)]
-    return Source(found, tied)
+    return Source(found, tied, zero_rows_of(model, state))
 
 
 def _named(tensors: Iterable[tuple[str, Any, Any]], place: Place) -> Source:

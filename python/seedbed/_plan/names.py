@@ -35,6 +35,7 @@ TENSOR_KEYS: Final = (
     "output_axes",
     "batch_axes",
     "groups",
+    "zero_row",
 )
 _PLACEHOLDER: Final = re.compile(r"\{([^{}]*)\}")
 # C0, DEL and C1.

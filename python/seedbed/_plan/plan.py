@@ -179,9 +179,7 @@ class Plan:
             made = resolve(document, _lines(tensors, document), seed, self._digest or "")
         elif document.model is not None:
             source = tensors_of(document)
-            made = resolve(
-                document, source.lines, seed, self._digest or "", source.tied, source.config
-            )
+            made = resolve(document, source.lines, seed, self._digest or "", source)
         elif document.names_tensors:
             made = resolve(document, document.lines(), seed, self._digest or "")
         else:
@@ -223,7 +221,9 @@ def _digest(made: Specification) -> str:
         if text is None:
             template = toml.plain(initializers.serialize(entry.template))
             text = json.dumps(
-                [entry.shape, entry.dtype.name, template], sort_keys=True, default=str
+                [entry.shape, entry.dtype.name, template, entry.zero_row],
+                sort_keys=True,
+                default=str,
             )
             stored[id(entry)] = text
         digest.update(json.dumps([tensor.name, text]).encode())

@@ -22,8 +22,9 @@ from seedbed._plan.document import Document
 from seedbed._plan.entries import Tensor, make_entry
 from seedbed._plan.names import MAX_BYTES, MAX_TENSORS, Line, Named, check_named, sizes_of
 from seedbed._plan.patterns import Form, Pattern, normalized
-from seedbed._plan.quantities import TENSOR_NAMES, names_in
+from seedbed._plan.quantities import TENSOR_NAMES, Number, names_in
 from seedbed._plan.rules import Recipe, Rule
+from seedbed._plan.sources import Source
 from seedbed._plan.toml import plain
 from seedbed._spec.error import Place, shortened
 from seedbed._spec.model import Entry, Specification, TensorSpec
@@ -55,8 +56,7 @@ def resolve(
     lines: Iterable[Line | Named],
     seed: int,
     digest: str,
-    ties: dict[str, str] | None = None,
-    model: str | None = None,
+    source: Source | None = None,
 ) -> Specification:
     """Return the model that a plan makes of the tensors of `lines`.
 
@@ -65,17 +65,18 @@ def resolve(
         lines: The tensors.
         seed: The seed of the model.
         digest: What the specification is known by.
-        ties: Names that share another tensor by the model itself, and the names of those.
-        model: The path of the model's config.json, where there is one.
+        source: The model that the tensors are of, where one is known: it has ties, and rows of
+            zeros, of its own.
 
     Raises:
         SpecError: Anything is wrong with it.
     """
     # Not the stream that the process uses: a specification means the same everywhere.
     stream = document.stream or streams()[0]
+    model = None if source is None else source.config
     made = Specification(document.path, seed, stream, digest, [], model=model)
     made.plan = _written(document)
-    resolver = _Resolver(document, made, ties or {})
+    resolver = _Resolver(document, made, source or Source({}))
     for line in lines:
         if isinstance(line, Named):
             resolver.add_named(line)
@@ -88,10 +89,11 @@ def resolve(
 class _Resolver:
     """One run of `resolve`."""
 
-    def __init__(self, document: Document, made: Specification, ties: dict[str, str]) -> None:
+    def __init__(self, document: Document, made: Specification, source: Source) -> None:
         self._document = document
         self._made = made
-        self._source_ties = ties
+        self._source_ties = source.tied
+        self._source_rows = source.zero_rows
         self._entries: dict[object, Entry] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._nbytes = self._header_bytes = self._claimed = 0
@@ -203,7 +205,25 @@ class _Resolver:
         return entry
 
     def _entry(self, recipe: Recipe, tensor: Tensor, rule: Rule | None, place: Place) -> Entry:
-        return make_entry(recipe, tensor, self._document.let, rule, self._made.stream, place)
+        let, stream = self._document.let, self._made.stream
+        row = recipe.zero_row if rule is None else self._zero_row(rule, tensor.name)
+        return make_entry(recipe, tensor, let, rule, row, stream, place)
+
+    def _zero_row(self, rule: Rule, name: str) -> Number | None:
+        """The row of a tensor that is zeros.
+
+        A preset's rules say which tensors have one where a model is not known to say it itself, or
+        the plan gives the variable.
+        """
+        assert rule.recipe is not None
+        row = rule.recipe.zero_row
+        if rule.preset is None:
+            return row
+        names = frozenset() if row is None else names_in(row)
+        document = self._document
+        if self._source_rows is None or (names and names <= document.own_let):
+            return row if names <= document.let.keys() else None
+        return self._source_rows.get(name) if document.has_zero_rows else None
 
     def _require_room(self, shape: tuple[int, ...], nbytes: int, place: Place) -> None:
         if self._nbytes + nbytes > MAX_BYTES:
@@ -275,7 +295,7 @@ class _Resolver:
         key = None
         if not rule.recipe.init.is_function:
             varying = tuple(variables.get(key) for key in self._varying[rule.number])
-            key = (rule.number, shape, dtype, varying)
+            key = (rule.number, shape, dtype, varying, self._zero_row(rule, name))
         entry = None if key is None else self._entries.get(key)
         if entry is None:
             tensor = Tensor(name, shape, dtype, variables)

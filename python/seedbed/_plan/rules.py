@@ -27,11 +27,21 @@ RULE_KEYS: Final = (
     "batch_axes",
     "groups",
     "blocks",
+    "zero_row",
     "optional",
     "lr",
 )
 # What only means something together with `init`.
-_OF_INIT: Final = ("layout", "input_axes", "output_axes", "batch_axes", "groups", "blocks", "lr")
+_OF_INIT: Final = (
+    "layout",
+    "input_axes",
+    "output_axes",
+    "batch_axes",
+    "groups",
+    "blocks",
+    "zero_row",
+    "lr",
+)
 _BLOCK_KEYS: Final = ("axis", "sizes", "of")
 
 
@@ -60,6 +70,7 @@ class Recipe:
         axes: What are inputs and outputs, None for what the initializer itself takes for them.
         groups: Of a grouped convolution.
         blocks: The parts of a fused tensor.
+        zero_row: The row along the first axis that is zeros, None where all are drawn.
         lr: By how much an optimizer is to multiply the learning rate.
     """
 
@@ -67,13 +78,24 @@ class Recipe:
     axes: Axes | None = None
     groups: Number = 1
     blocks: Blocks | None = None
+    zero_row: Number | None = None
     lr: Number = 1
+
+    @property
+    def names_by_key(self) -> dict[str, frozenset[str]]:
+        """The names of the variables in it, by the key that they are in."""
+        return {
+            "init": self.init.names,
+            "groups": names_in(self.groups),
+            "blocks": names_in(*(() if self.blocks is None else self.blocks.sizes)),
+            "zero_row": names_in(*(() if self.zero_row is None else (self.zero_row,))),
+            "lr": names_in(self.lr),
+        }
 
     @property
     def names(self) -> frozenset[str]:
         """The names of the variables in it."""
-        sizes = () if self.blocks is None else self.blocks.sizes
-        return self.init.names | names_in(self.groups, self.lr, *sizes)
+        return frozenset().union(*self.names_by_key.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +210,10 @@ def read_recipe(table: dict[str, Any], layout: str | None, place: Place) -> Reci
     groups = number_of(table.get("groups", 1), "groups", place)
     lr = number_of(table.get("lr", 1), "lr", place)
     blocks = _blocks(table["blocks"], place) if "blocks" in table else None
-    return Recipe(Init(table["init"], place), axes, groups, blocks, lr)
+    row = number_of(table["zero_row"], "zero_row", place) if "zero_row" in table else None
+    if row is not None and blocks is not None:
+        place.fail("zero_row", "and `blocks` exclude each other")
+    return Recipe(Init(table["init"], place), axes, groups, blocks, row, lr)
 
 
 def dtype_of(value: object, place: Place) -> np.dtype[Any]:
@@ -248,14 +273,15 @@ def _require_known(
         return
     for pattern in patterns:
         known = let | TENSOR_NAMES | set(pattern.variables)
-        for name in sorted(recipe.names - known):
-            listed = ", ".join(sorted(let | set(pattern.variables))) or "none"
-            place.fail(
-                "init",
-                f"has `{shortened(name)}`, which is no variable; those of `let` and of "
-                f"`{shortened(pattern.text)}` are {listed}, those of the tensor fan_in, fan_out, "
-                "fan_avg, size, rank, d0, d1, ...",
-            )
+        for key, names in recipe.names_by_key.items():
+            for name in sorted(names - known):
+                listed = ", ".join(sorted(let | set(pattern.variables))) or "none"
+                place.fail(
+                    key,
+                    f"has `{shortened(name)}`, which is no variable; those of `let` and of "
+                    f"`{shortened(pattern.text)}` are {listed}, those of the tensor fan_in, "
+                    "fan_out, fan_avg, size, rank, d0, d1, ...",
+                )
 
 
 def _flag(table: dict[str, Any], key: str, place: Place) -> bool:

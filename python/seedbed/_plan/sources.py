@@ -36,6 +36,7 @@ class Source:
     Attributes:
         tensors: The shape and dtype of each by its name, in the model's order.
         tied: Names that share another tensor, and the names of those.
+        zero_rows: The row of each that the model keeps at zeros, None where that is not known.
         config: The path of the model's config.json, None where there is none.
         dtype: The dtype of the plan, None for the tensors' own.
         layout: What is usual for the axes where such tensors come from.
@@ -43,6 +44,7 @@ class Source:
 
     tensors: dict[str, tuple[tuple[int, ...], np.dtype[Any] | None]]
     tied: dict[str, str] = field(default_factory=dict)
+    zero_rows: dict[str, int] | None = None
     config: str | None = None
     dtype: np.dtype[Any] | None = None
     layout: str = TORCH
@@ -113,7 +115,7 @@ def _of_checkpoint(path: str, place: Place) -> Source:
     tied = {name: other for name, other in checkpoint.tied.items() if other in found}
     for name, other in tied.items():
         found.setdefault(name, found[other])
-    return Source(found, tied, config)
+    return Source(found, tied, config=config)
 
 
 def _has_checkpoint(folder: str) -> bool:
@@ -202,7 +204,17 @@ def _by_transformers(
         found[name] = (tuple(tensor.shape), standardize(own))
         if first.setdefault(id(tensor), name) != name:
             tied[name] = first[id(tensor)]
-    return Source(found, tied)
+    return Source(found, tied, zero_rows_of(model, stored))
+
+
+def zero_rows_of(model: Any, tensors: dict[str, Any]) -> dict[str, int]:
+    """Return the rows that a torch module keeps at zeros, by the tensors that have one."""
+    rows = {
+        id(module.weight): module.padding_idx
+        for module in model.modules()
+        if getattr(module, "padding_idx", None) is not None and hasattr(module, "weight")
+    }
+    return {name: rows[id(one)] for name, one in tensors.items() if id(one) in rows}
 
 
 def _is_converted(model_type: str, class_name: str) -> bool:

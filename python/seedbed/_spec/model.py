@@ -15,6 +15,7 @@ from seedbed._checkpoint.format import HeaderError, Layout, lay_out
 from seedbed._draw import Draw
 from seedbed._law import Law
 from seedbed._spec.error import Place, shortened
+from seedbed._spec.zero_row import ZeroRow
 from seedbed._streams import use_stream
 
 
@@ -42,6 +43,8 @@ class Entry:
     rule: int | None = None
     # The factor of the learning rate that goes with it.
     lr: float = 1.0
+    # The row along the first axis that is zeros, whatever the template makes there.
+    zero_row: int | None = None
 
 
 @dataclass(slots=True)
@@ -74,8 +77,9 @@ class TensorSpec:
 
     @property
     def init_name(self) -> str:
-        """The initializer's class, for people."""
-        return type(self.entry.template).__name__
+        """The initializer's class, for people, and the row that is zeros all the same."""
+        name, row = type(self.entry.template).__name__, self.entry.zero_row
+        return name if row is None else f"{name}, row {row} zero"
 
     @property
     def rule(self) -> int | None:
@@ -98,8 +102,11 @@ class TensorSpec:
 
     def initializer(self) -> Any:
         """Return the initializer that makes this tensor's values."""
-        keyed = self.entry.keyed
-        return self.entry.template if keyed is None else keyed(self.specification.seed, self.name)
+        keyed, row = self.entry.keyed, self.entry.zero_row
+        made = self.entry.template
+        if keyed is not None:
+            made = keyed(self.specification.seed, self.name)
+        return made if row is None else ZeroRow(made, row)
 
     def prepare(self) -> Draw:
         """Return what makes this tensor's values, whole or in blocks."""

@@ -39,7 +39,7 @@ def parse_specification(data: bytes, path: str) -> Specification:
     digest = hashlib.sha256(data).hexdigest()
     if document.model is not None:
         source = tensors_of(document)
-        return resolve(document, source.lines, document.seed, digest, source.tied, source.config)
+        return resolve(document, source.lines, document.seed, digest, source)
     if not document.names_tensors:
         document.place.fail("tensor", "is missing; `tensors` or `model` would do as well")
     return resolve(document, document.lines(), document.seed, digest)
