@@ -77,6 +77,16 @@ def test_match(tiny: Path) -> None:
     assert "--match: " in done.stderr
 
 
+def test_a_name_of_megabytes_fits_no_pattern(tmp_path: Path) -> None:
+    # The square of its length would be a week.
+    path = tmp_path / "a.safetensors"
+    arrays = {"a" * 10_000_000: np.zeros(1, np.float32), "aab": np.zeros(1, np.float32)}
+    safetensors.numpy.save_file(arrays, path)
+    done = run("inspect", path, "--match", "**a*b")
+    assert done.returncode == 0
+    assert "1 of 2 tensors" in done.stdout
+
+
 def test_json(tiny: Path) -> None:
     done = run("inspect", tiny, "--json", "--spec", TINY, "--lint")
     assert (done.returncode, done.stderr) == (0, "")
