@@ -581,6 +581,23 @@ def test_a_shard_that_is_gone_before_the_index_is_written(
     assert store.size(INDEX_NAME) is None
 
 
+def test_a_shard_that_comes_while_the_index_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalDirectory(str(tmp_path))
+    ours = planned([np.full(9, 1.0), np.full(9, 2.0)], "ours")
+    theirs = planned([np.full(9, number) for number in (3.0, 4.0, 5.0)], "theirs")
+
+    def encode_late(shards: Any) -> bytes:
+        write_directory(store, theirs, part=(1, 3), existing=Existing.OVERWRITE)
+        return encode_index(shards)
+
+    monkeypatch.setattr(directory, "encode_index", encode_late)
+    with pytest.raises(WriteError, match="belongs to another checkpoint"):
+        write_directory(store, ours, part=(1, 1), existing=Existing.OVERWRITE)
+    assert store.size(INDEX_NAME) is None
+
+
 def test_parts_may_overwrite_a_model_of_the_same_names(tmp_path: Path) -> None:
     spec, out = write_spec(tmp_path), tmp_path / "d"
     arguments = ["init", spec, "-o", f"{out}/", "--shards", "2"]

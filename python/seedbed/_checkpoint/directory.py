@@ -184,8 +184,11 @@ def publish_index(
         shards = {name: layout.tensors for name, layout in planned.shards.items()}
         _write(store, INDEX_NAME, encode_index(shards), sync)
         try:
-            # A part of another model may have replaced a shard since they were looked at.
+            # A part of another model may have replaced a shard since they were looked at, or come
+            # beside them.
             missing = _missing(store, planned, overwrite=overwrite)
+            if stale := _stale(store, planned):
+                raise WriteError(f"{_belongs_to_another(store, stale)}; the index was not written")
         except WriteError:
             store.remove(INDEX_NAME)
             raise
