@@ -383,6 +383,23 @@ def test_a_read_only_target_is_refused(tmp_path: Path, monkeypatch: pytest.Monke
     assert path.read_bytes() == b"keep"
 
 
+def test_a_directory_that_may_not_be_read_is_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Tests may run as a user whom nothing is refused.
+    opened = os.open
+
+    def refuse(path: str, flags: int, *mode: int) -> int:
+        if flags & os.O_DIRECTORY:
+            raise PermissionError(13, "Permission denied", path)
+        return opened(path, flags, *mode)
+
+    monkeypatch.setattr(publish.os, "open", refuse)
+    with publish.replacement(str(tmp_path / "m"), 3) as sink:
+        sink(memoryview(b"abc"))
+    assert (tmp_path / "m").read_bytes() == b"abc"
+
+
 def test_replacing_keeps_permissions_and_follows_symbolic_links(tmp_path: Path) -> None:
     real = tmp_path / "real.safetensors"
     real.write_bytes(b"old")

@@ -77,6 +77,16 @@ def test_match(tiny: Path) -> None:
     assert "--match: " in done.stderr
 
 
+def test_a_name_of_megabytes_fits_no_pattern(tmp_path: Path) -> None:
+    # The square of its length would be a week.
+    path = tmp_path / "a.safetensors"
+    arrays = {"a" * 10_000_000: np.zeros(1, np.float32), "aab": np.zeros(1, np.float32)}
+    safetensors.numpy.save_file(arrays, path)
+    done = run("inspect", path, "--match", "**a*b")
+    assert done.returncode == 0
+    assert "1 of 2 tensors" in done.stdout
+
+
 def test_json(tiny: Path) -> None:
     done = run("inspect", tiny, "--json", "--spec", TINY, "--lint")
     assert (done.returncode, done.stderr) == (0, "")
@@ -125,6 +135,16 @@ def test_numbers_that_json_has_not_are_text(tmp_path: Path) -> None:
         "nan": 0,
         "inf": 0,
     }
+
+
+def test_a_long_name_does_not_widen_every_row(tmp_path: Path) -> None:
+    path = tmp_path / "a.safetensors"
+    names = ["n" * 1_000_000, *(f"a{number}" for number in range(99))]
+    safetensors.numpy.save_file({name: np.zeros(1, np.float32) for name in names}, path)
+    done = run("inspect", path)
+    assert done.returncode == 0
+    assert len(done.stdout) < 100_000
+    assert f"{'n' * 497}..." in done.stdout
 
 
 def test_colour_only_on_a_terminal_and_not_without_it(tmp_path: Path) -> None:
@@ -240,6 +260,17 @@ def test_every_pattern_is_converted(tmp_path: Path, dtype: str) -> None:
     assert moments.zeros == 2
 
 
+@pytest.mark.parametrize(("dtype", "pattern"), [("float16", 0x7C01), ("float32", 0x7F800001)])
+def test_numbers_that_are_none_warn_of_nothing(tmp_path: Path, dtype: str, pattern: int) -> None:
+    # A signalling NaN, of which NumPy's conversions and comparisons warn.
+    values = np.zeros((4, 64), dtype)
+    values[0, :9].view(f"u{values.itemsize}")[...] = pattern
+    values[1, 0] = 1
+    statistics = statistics_of(tmp_path, {"a": values})["a"]
+    assert (statistics.moments.nan, statistics.zero_rows) == (9, 2)
+    assert sum(statistics.histogram(4)) == values.size - 9
+
+
 @settings(max_examples=25, deadline=None)
 @given(threads=st.integers(1, 5))
 def test_threads_change_no_statistic(
@@ -266,6 +297,12 @@ def test_rows_of_zeros(tmp_path: Path) -> None:
 
 
 # The limits, each recomputed or simulated.
+
+
+def test_names_of_many_numbers_take_no_time() -> None:
+    # The square of their count would be hours.
+    names = [".".join(["1"] * 100_000) + end for end in (".1", ".2")]
+    assert [group.name for group in fold(names, str, len)] == names
 
 
 def test_the_limits_of_the_specification() -> None:
@@ -592,6 +629,19 @@ def test_many_small_tensors_are_found_together(tmp_path: Path) -> None:
 
     [found] = linted(tmp_path, text, shift)
     assert found.id == "pooled-mean"
+
+
+def test_values_whose_squares_float64_has_not(tmp_path: Path) -> None:
+    path, spec = tmp_path / "a.safetensors", tmp_path / "s.toml"
+    values = np.random.default_rng(0).standard_normal((64, 64)) * 1e200
+    safetensors.numpy.save_file({"a": values}, path)
+    spec.write_text(
+        'seed = 1\n[[tensor]]\nname = "a"\nshape = [64, 64]\ndtype = "float64"\n'
+        "init = { class_name = 'RandomNormal', config = { stddev = 1.0 } }\n"
+    )
+    done = run("inspect", path, "--lint", "--spec", spec, "--json")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "std" in [finding["id"] for finding in json.loads(done.stdout)["findings"]]
 
 
 def test_the_whole_distribution(tmp_path: Path) -> None:

@@ -92,6 +92,13 @@ REFUSED = {
     "odd F4": (raw({"a": entry("F4", [3], 0, 1)}, bytes(1)), "not end on a byte"),
     "a key twice": (raw(b"{" + ONE[:-1] + b',"shape":[1]}}', bytes(4)), "with `shape` twice"),
     "NaN": (raw(b'{"a":NaN}'), "is not JSON: NaN"),
+    "beyond float64": (
+        raw(b'{"a":' + json.dumps(F).encode()[:-1] + b',"x":1e999}}', b"1234"),
+        "1e999 is out of range",
+    ),
+    "negative zero": (raw({"a": F}).replace(b"[0, 4]", b"[-0,4]") + b"1234", "two integers"),
+    "half a pair in a name": (raw(b'{"\\ud800":' + ONE[4:] + b"}", b"1234"), "half of a surrogate"),
+    "half a pair in metadata": (raw(b'{"__metadata__":{"a":"\\udc00"}}'), "half of a surrogate"),
     "an entry that is a list": (raw({"a": []}), "is not an object"),
     "metadata of numbers": (raw({"__metadata__": {"a": 1}}), "not a table of strings"),
     "metadata of a list": (raw({"__metadata__": []}), "not a table of strings"),
@@ -119,6 +126,7 @@ TAKEN: dict[str, tuple[bytes, list[str]]] = {
     "zero hides": (raw({"z": entry("F32", [0, 2**63, 2**63], 0, 0)}), ["z"]),
     "65 dimensions": (raw({"a": entry("F32", [1] * 65, 0, 4)}, bytes(4)), ["a"]),
     "no name": (raw({"": F}, bytes(4)), [""]),
+    "an escaped pair": (raw(b'{"\\ud83d\\ude00":' + ONE[4:] + b"}", b"1234"), ["\U0001f600"]),
     "escapes": (raw(b'{"\\u0041\\n\\\\":' + ONE[4:] + b"}", b"1234"), ["A\n\\"]),
     "metadata null": (raw(b'{"__metadata__":null}'), []),
     "two F4": (raw({"a": entry("F4", [2], 0, 1)}, bytes(1)), ["a"]),
@@ -299,6 +307,7 @@ def test_an_index_leads_nowhere_else(tmp_path: Path, name: str) -> None:
         (b'{"metadata":{},"weight_map":' + b"[" * 100_000, "is not JSON"),
         (b'{"metadata":' + b"[" * 100_000, "nested too deeply"),
         (b'{"metadata":{},"metadata":{},"weight_map":{}}', "twice"),
+        (b'{"metadata":{"total_size":1e999},"weight_map":{}}', "1e999 is out of range"),
         (b'{"metadata":{},"weight_map":{"a":"' + b"x" * 10_000 + b'"}}', "longer than"),
     ],
 )
@@ -369,13 +378,15 @@ def test_symbolic_links_are_followed(tmp_path: Path) -> None:
     assert [tensor.name for tensor in read(tmp_path / "d").tensors] == ["a"]
 
 
-@pytest.mark.parametrize("kind", ["lists", "entries", "metadata", "index"])
+@pytest.mark.parametrize("kind", ["lists", "entries", "metadata", "index", "dimensions"])
 def test_memory_is_bounded_by_the_header(tmp_path: Path, kind: str) -> None:
     # 20 MB of JSON, which as Python objects would be a gigabyte.
     if kind == "lists":
         data = raw(b'{"a":' + b"[" + b"[]," * 7_000_000 + b"[]]}")
     elif kind == "entries":
         data = raw(b"{" + b",".join(b'"%d":[]' % i for i in range(2_000_000)) + b"}")
+    elif kind == "dimensions":
+        data = raw(b"{" + ONE.replace(b"[1]", b"[" + b"1," * 10_000_000 + b"1]") + b"}", b"1234")
     elif kind == "metadata":
         data = raw(b'{"__metadata__":' + b"[" + b"[]," * 7_000_000 + b"[]]}")
     else:

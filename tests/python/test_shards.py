@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -9,7 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from command import COMMAND, EXAMPLES, TINY, run
-from seedbed._checkpoint import publish
-from seedbed._checkpoint.directory import Existing, Planned, write_directory
+from seedbed._checkpoint import directory, publish
+from seedbed._checkpoint.directory import Existing, Planned, publish_index, write_directory
 from seedbed._checkpoint.format import lay_out
+from seedbed._checkpoint.index import encode_index
 from seedbed._checkpoint.publish import WriteError
 from seedbed._checkpoint.shards import (
     INDEX_NAME,
@@ -34,6 +37,7 @@ from seedbed._checkpoint.shards import (
     share,
 )
 from seedbed._checkpoint.store import LocalDirectory
+from seedbed._checkpoint.writer import write_checkpoint
 
 SPEC = """seed = 1
 [[tensor]]
@@ -110,6 +114,13 @@ def test_shards_by_count_keep_the_order_and_the_largest_is_least(
 def test_shards_by_count_are_about_equal() -> None:
     sums = [sum(shard) for shard in sizes_of(by_count([Sized(100)] * 48 + [Sized(3)] * 100, 7))]
     assert min(sums) > 0.85 * max(sums)
+
+
+def test_many_shards_are_cut_and_dealt_out_quickly() -> None:
+    # Minutes, were each dealt out by a search among all parts.
+    shards = by_count([Sized(4)] * 50_000, 50_000)
+    assert len(shards) == 50_000
+    assert share([4] * 50_000, 7, 50_000) == [6]
 
 
 def test_names() -> None:
@@ -227,6 +238,21 @@ def test_finish_writes_the_index_only_when_all_are_there(tmp_path: Path) -> None
     (out / INDEX_NAME).unlink()
     assert run(*arguments, "--finish").returncode == 0
     assert len(load(out)) == 6
+
+
+def test_finish_waits_for_no_run_that_replaces_shards(tmp_path: Path) -> None:
+    spec, out = write_spec(tmp_path), tmp_path / "d"
+    arguments = ["init", spec, "-o", f"{out}/", "--shards", "3"]
+    done = run(*arguments, "--finish")
+    assert done.returncode == 1
+    assert "not finished; missing: model-00001-of-00003.safetensors" in done.stderr
+    assert run(*arguments).returncode == 0
+    (out / INDEX_NAME).unlink()
+    with publish.claim(str(out), shared=False):
+        done = run(*arguments, "--finish")
+    assert done.returncode == 1
+    assert "another process is writing to it" in done.stderr
+    assert not (out / INDEX_NAME).exists()
 
 
 def test_finish_refuses_shards_of_another_version(tmp_path: Path) -> None:
@@ -465,6 +491,162 @@ def test_parts_of_two_models_are_not_mixed(tmp_path: Path) -> None:
     assert not (out / INDEX_NAME).exists()
 
 
+def test_finish_refuses_what_readers_would_mix_in(tmp_path: Path) -> None:
+    spec, out = write_spec(tmp_path), tmp_path / "d"
+    arguments = ["init", spec, "-o", f"{out}/", "--shards", "3"]
+    assert run(*arguments).returncode == 0
+    (out / INDEX_NAME).unlink()
+    (out / "model-00004-of-00004.safetensors").write_bytes(b"of another model")
+    done = run(*arguments, "--finish")
+    assert done.returncode == 1
+    assert "00004-of-00004.safetensors: belongs to another checkpoint" in done.stderr
+    assert not (out / INDEX_NAME).exists()
+
+
+@pytest.mark.parametrize("existing", [Existing.REFUSE, Existing.OVERWRITE])
+def test_parts_of_two_models_at_once_never_make_a_mixture_that_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, existing: Existing
+) -> None:
+    store = LocalDirectory(str(tmp_path / "d"))
+    ours = planned([np.full(9, 1.0), np.full(9, 2.0)], "ours")
+    theirs = planned([np.full(9, 3.0), np.full(9, 4.0)], "theirs")
+    replacement = publish.replacement
+
+    @contextlib.contextmanager
+    def late(path: str, nbytes: int, *, sync: bool) -> Iterator[publish.Sink]:
+        with replacement(path, nbytes, sync=sync) as sink:
+            yield sink
+            # The other model is written, all of it, just before this shard takes its place.
+            monkeypatch.setattr(publish, "replacement", replacement)
+            for part in (1, 2):
+                write_directory(store, theirs, part=(part, 2), existing=existing)
+
+    monkeypatch.setattr(publish, "replacement", late)
+    if existing is Existing.REFUSE:
+        with pytest.raises(WriteError, match="is not what this specification"):
+            write_directory(store, ours, part=(1, 2))
+    else:
+        outcome = write_directory(store, ours, part=(1, 2), existing=existing)
+        assert outcome.missing == ["model-00002-of-00002.safetensors"]
+    assert store.size(INDEX_NAME) is None
+
+
+def test_a_part_does_not_replace_what_another_model_wrote_meanwhile(tmp_path: Path) -> None:
+    store = LocalDirectory(str(tmp_path))
+    ours = planned([np.full(9, 1.0), np.full(9, 2.0)], "ours")
+    theirs = planned([np.full(9, 3.0), np.full(9, 4.0)], "theirs")
+
+    def interfere(count: int) -> None:
+        for part in (1, 2):
+            write_directory(store, theirs, part=(part, 2))
+
+    with pytest.raises(WriteError, match="belongs to another checkpoint"):
+        write_directory(store, ours, interfere, part=(1, 2))
+    # Theirs is whole, and loads.
+    assert publish_index(store, theirs) == []
+    assert store.size(INDEX_NAME) is not None
+
+
+def test_a_shard_replaced_while_the_index_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalDirectory(str(tmp_path))
+    ours = planned([np.full(9, 1.0), np.full(9, 2.0)], "ours")
+    theirs = planned([np.full(9, 3.0), np.full(9, 4.0)], "theirs")
+    first = next(iter(theirs.shards))
+
+    def encode_late(shards: Any) -> bytes:
+        write_checkpoint(store.path(first), theirs.shards[first])
+        return encode_index(shards)
+
+    monkeypatch.setattr(directory, "encode_index", encode_late)
+    with pytest.raises(WriteError, match="is not what this specification"):
+        write_directory(store, ours)
+    assert store.size(INDEX_NAME) is None
+
+
+@pytest.mark.parametrize("existing", [Existing.REFUSE, Existing.OVERWRITE])
+def test_a_shard_that_is_gone_before_the_index_is_written(
+    tmp_path: Path, existing: Existing
+) -> None:
+    store = LocalDirectory(str(tmp_path))
+
+    def remove(count: int) -> None:
+        with contextlib.suppress(FileNotFoundError):
+            (tmp_path / "model-00001-of-00002.safetensors").unlink()
+
+    arrays = [np.full(9, 1.0), np.full(9, 2.0)]
+    with pytest.raises(WriteError, match=r"00001-of-00002.safetensors: was removed or replaced"):
+        write_directory(store, planned(arrays), remove, existing=existing)
+    assert store.size(INDEX_NAME) is None
+
+
+def test_a_shard_that_comes_while_the_index_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalDirectory(str(tmp_path))
+    ours = planned([np.full(9, 1.0), np.full(9, 2.0)], "ours")
+    theirs = planned([np.full(9, number) for number in (3.0, 4.0, 5.0)], "theirs")
+
+    def encode_late(shards: Any) -> bytes:
+        write_directory(store, theirs, part=(1, 3), existing=Existing.OVERWRITE)
+        return encode_index(shards)
+
+    monkeypatch.setattr(directory, "encode_index", encode_late)
+    with pytest.raises(WriteError, match="belongs to another checkpoint"):
+        write_directory(store, ours, part=(1, 1), existing=Existing.OVERWRITE)
+    assert store.size(INDEX_NAME) is None
+
+
+def test_parts_may_overwrite_a_model_of_the_same_names(tmp_path: Path) -> None:
+    spec, out = write_spec(tmp_path), tmp_path / "d"
+    arguments = ["init", spec, "-o", f"{out}/", "--shards", "2"]
+    assert run(*arguments).returncode == 0
+    spec.write_text(SPEC.replace("seed = 1", "seed = 2"))
+    done = run(*arguments, "--overwrite", "--part", "1/2")
+    assert done.returncode == 0, done.stderr
+    assert "1 file of other parts not there yet" in done.stderr
+    assert not (out / INDEX_NAME).exists()
+    assert run(*arguments, "--overwrite", "--part", "2/2").returncode == 0
+    assert run("verify", spec, out).returncode == 0
+
+
+def test_a_file_that_replaces_shards_is_never_beside_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalDirectory(str(tmp_path))
+    write_directory(store, planned([np.full(9, 1.0), np.full(9, 2.0)], "old"))
+
+    def fail(path: str) -> None:
+        raise OSError(5, "broken")
+
+    # Its name is there, and nothing after it happens.
+    monkeypatch.setattr(publish, "sync_directory", fail)
+    with pytest.raises(WriteError):
+        write_directory(store, planned([np.full(9, 3.0)], "new"), existing=Existing.OVERWRITE)
+    assert os.listdir(tmp_path) == ["model.safetensors"]
+
+
+def test_a_file_that_replaces_another_never_loads_with_its_config(tmp_path: Path) -> None:
+    out = tmp_path / "d"
+    store = LocalDirectory(str(out))
+    old, new = planned([np.full(9, 1.0)], "old"), planned([np.full(9, 2.0)], "new")
+    write_directory(store, replace(old, beside={"config.json": b"old"}))
+    seen = []
+
+    def look(count: int) -> None:
+        seen.append(snapshot(out))
+
+    write_directory(
+        store, replace(new, beside={"config.json": b"new"}), look, existing=Existing.OVERWRITE
+    )
+    for files in seen:
+        assert files["config.json"] == b"new"
+        assert "model.safetensors" not in files
+    assert seen
+    assert snapshot(out)["model.safetensors"].endswith(np.full(9, 2.0).tobytes())
+
+
 def test_a_disk_that_fills_up_leaves_what_was_whole(tmp_path: Path) -> None:
     spec, out = write_spec(tmp_path, LONG.replace("i = 24", "i = 3")), tmp_path / "d"
     arguments = ["init", str(spec), "-o", f"{out}/", "--max-shard-size", "33MB"]
@@ -493,6 +675,29 @@ def test_a_model_larger_than_the_disk_is_refused_at_once(tmp_path: Path) -> None
     assert done.returncode == 1
     assert "cannot be written: it needs 24000000" in done.stderr
     assert os.listdir(tmp_path / "d") == []
+
+
+def test_what_does_not_fit_overwrites_nothing(tmp_path: Path) -> None:
+    spec, out = write_spec(tmp_path), tmp_path / "d"
+    assert run("init", spec, "-o", f"{out}/", "--shards", "3").returncode == 0
+    before = snapshot(out)
+    spec.write_text(SPEC.replace("[100, 50]", "[1000000, 1000000, 100]"))
+    done = run("init", spec, "-o", f"{out}/", "--shards", "6", "--overwrite")
+    assert done.returncode == 1
+    assert "cannot be written: it needs 24000000" in done.stderr
+    assert snapshot(out) == before
+
+
+def test_overwriting_needs_no_room_for_what_it_removes_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = LocalDirectory(str(tmp_path))
+    write_directory(store, planned([np.zeros(500)], "old"))
+    asked: list[int] = []
+    monkeypatch.setattr(LocalDirectory, "require_room", lambda self, nbytes: asked.append(nbytes))
+    new = planned([np.zeros(300), np.zeros(300)], "new")
+    write_directory(store, new, existing=Existing.OVERWRITE)
+    assert 0 < asked[0] < 2 * 300 * 8
 
 
 def test_files_are_on_the_disk_before_they_have_their_names(

@@ -148,6 +148,13 @@ def test_a_hundred_thousand_tensors_fold_in_bounded_time() -> None:
     assert len(text.splitlines()) < 120
 
 
+def test_names_of_many_numbers_stay_plain() -> None:
+    # What folding takes grows with the square of their count.
+    names = [".".join(["1"] * 20_000) + end for end in (".0", ".1")]
+    text = draft(Source({name: ((2,), np.dtype("float32")) for name in names}), Place("test"))
+    assert all(f'"{name}" = [2]' in text for name in names)
+
+
 def test_the_command_reads_files_and_indexes(tmp_path: Path) -> None:
     tensors = {name: np.zeros(shape, dtype) for name, (shape, dtype) in gpt(3).items()}
     save_file(tensors, tmp_path / "model.safetensors")

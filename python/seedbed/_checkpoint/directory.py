@@ -14,7 +14,7 @@ unless asked otherwise. Killed at any point, the directory can be resumed.
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from seedbed._checkpoint import compare
@@ -23,7 +23,7 @@ from seedbed._checkpoint.index import encode_index
 from seedbed._checkpoint.json_members import JsonError
 from seedbed._checkpoint.publish import WriteError, write_error
 from seedbed._checkpoint.reader import read_header
-from seedbed._checkpoint.shards import INDEX_NAME, share
+from seedbed._checkpoint.shards import INDEX_NAME, SINGLE_NAME, share
 from seedbed._checkpoint.store import Store
 from seedbed._checkpoint.writer import CHUNK_BYTES, Tensor, stream
 
@@ -115,28 +115,45 @@ def write_directory(
     outcome = Outcome()
     store.make()
     with store.claim(shared=part is not None):
-        states = {name: _state(store, name, planned) for name in planned.shards}
+        states = _states(store, planned)
         _require_replaceable(store, planned, states, names, part is not None, existing)
         everything = part is None and existing is not Existing.REFUSE
         store.sweep([*planned.names, *planned.beside], everything=everything)
+        # First, so that what does not fit leaves the old model as it was.
+        store.require_room(_room(store, planned, states, names, existing))
         if existing is Existing.OVERWRITE:
             _unpublish(store, planned)
-        store.require_room(_room(store, planned, states, names, existing))
+        if names and len(planned.shards) == 1:
+            _put_beside_first(store, planned, states, sync)
         for name in names:
             layout = planned.shards[name]
             whole = existing.resumes and states[name] is _State.WHOLE
             if whole and _is_right(store, name, layout, existing, advance):
                 outcome.kept.append(name)
                 continue
-            if existing.resumes:
-                # What is about to be replaced was part of what the index promised.
+            # What is about to be replaced may be part of what an index promises: an earlier run's,
+            # or that of parts of another model, which came at the same time.
+            withdraws = existing.resumes or part is not None
+            if withdraws:
                 store.remove(INDEX_NAME)
             with store.replacement(name, layout.nbytes, sync=sync) as sink:
                 stream(sink, store.path(name), layout, advance, chunk_bytes=chunk_bytes)
+                if part is not None and existing is not Existing.OVERWRITE:
+                    _require_not_foreign(store, name, planned)
+                if existing is Existing.OVERWRITE and len(planned.shards) == 1:
+                    # It loads as soon as it has its name, without an index that would come last.
+                    _remove_stale(store, planned)
+            if withdraws:
+                store.remove(INDEX_NAME)
             outcome.written.append(name)
         outcome.missing = publish_index(
             store, planned, overwrite=existing is Existing.OVERWRITE, sync=sync
         )
+        if part is None and outcome.missing:
+            raise WriteError(
+                f"{store.path(outcome.missing[0])}: was removed or replaced meanwhile; the index "
+                f"was not written"
+            )
     return outcome
 
 
@@ -154,27 +171,61 @@ def publish_index(
     Raises:
         WriteError: A shard is not what it should be, or the index cannot be written.
     """
-    missing = []
-    for name in planned.shards:
-        match _state(store, name, planned):
-            case _State.ABSENT:
-                missing.append(name)
-            case _State.DIFFERENT | _State.FOREIGN:
-                raise WriteError(
-                    f"{store.path(name)}: is not what this specification and version of seedbed "
-                    f"write; the index was not written"
-                )
+    missing = _missing(store, planned, overwrite=overwrite)
     if missing:
         return missing
-    if overwrite:
-        for name in _stale(store, planned):
-            store.remove(name)
+    stale = _stale(store, planned)
+    if stale and not overwrite:
+        raise WriteError(f"{_belongs_to_another(store, stale)}; the index was not written")
+    _remove_stale(store, planned)
     for name, data in planned.beside.items():
         _write(store, name, data, sync)
     if len(planned.shards) > 1:
         shards = {name: layout.tensors for name, layout in planned.shards.items()}
         _write(store, INDEX_NAME, encode_index(shards), sync)
-    return []
+        try:
+            # A part of another model may have replaced a shard since they were looked at, or come
+            # beside them.
+            missing = _missing(store, planned, overwrite=overwrite)
+            if stale := _stale(store, planned):
+                raise WriteError(f"{_belongs_to_another(store, stale)}; the index was not written")
+        except WriteError:
+            store.remove(INDEX_NAME)
+            raise
+        if missing:
+            store.remove(INDEX_NAME)
+    return missing
+
+
+def _missing(store: Store, planned: Planned, *, overwrite: bool) -> list[str]:
+    """Return the shards that are yet to be written.
+
+    Raises:
+        WriteError: One is not what it should be, and nobody was asked to overwrite it.
+    """
+    missing = []
+    for name, state in _states(store, planned).items():
+        if state is _State.ABSENT or (overwrite and state is not _State.WHOLE):
+            missing.append(name)
+        elif state is not _State.WHOLE:
+            raise WriteError(
+                f"{store.path(name)}: is not what this specification and version of seedbed "
+                f"write; the index was not written"
+            )
+    return missing
+
+
+def _put_beside_first(
+    store: Store, planned: Planned, states: Mapping[str, _State], sync: bool
+) -> None:
+    """Write the small files before the only shard, which loads as soon as it has its name."""
+    differing = {n: data for n, data in planned.beside.items() if not _holds(store, n, data)}
+    for name, state in states.items():
+        if differing and state is not _State.WHOLE:
+            # Neither may the file that it replaces be seen beside them.
+            store.remove(name)
+    for name, data in differing.items():
+        _write(store, name, data, sync)
 
 
 def _write(store: Store, name: str, data: bytes, sync: bool) -> None:
@@ -198,13 +249,22 @@ def _holds(store: Store, name: str, data: bytes) -> bool:
         return file.read(len(data)) == data
 
 
-def _state(store: Store, name: str, planned: Planned) -> _State:
-    """Return what the file `name` is, from its length and header."""
+def _states(store: Store, planned: Planned) -> dict[str, _State]:
+    """Return what the files of the shards are, from their lengths and headers."""
+    try:
+        listed = frozenset(store.names())
+    except OSError as error:
+        raise write_error(store.path(""), error) from error
+    return {name: _state(store, name, planned, listed) for name in planned.shards}
+
+
+def _state(store: Store, name: str, planned: Planned, listed: Collection[str] = ()) -> _State:
+    """Return what the file `name` is; what is `listed` but no file is foreign."""
     layout = planned.shards[name]
     try:
         size = store.size(name)
         if size is None:
-            return _State.ABSENT if name not in store.names() else _State.FOREIGN
+            return _State.FOREIGN if name in listed else _State.ABSENT
         with store.open(name) as file:
             header = file.read(len(layout.header))
             if header == layout.header:
@@ -227,6 +287,11 @@ def _stale(store: Store, planned: Planned) -> list[str]:
     )
 
 
+def _remove_stale(store: Store, planned: Planned) -> None:
+    for name in _stale(store, planned):
+        store.remove(name)
+
+
 def _require_replaceable(
     store: Store,
     planned: Planned,
@@ -242,8 +307,7 @@ def _require_replaceable(
     stale += [name for name, state in states.items() if state is _State.FOREIGN]
     if stale:
         raise WriteError(
-            f"{store.path(stale[0])}: belongs to another checkpoint{_and_more(stale)}; readers "
-            f"would mix the two. Choose another directory, or use --overwrite"
+            f"{_belongs_to_another(store, stale)}. Choose another directory, or use --overwrite"
         )
     if existing.resumes:
         return
@@ -265,6 +329,19 @@ def _require_replaceable(
             raise WriteError(f"{store.path(name)}: is there already and differs; use --overwrite")
 
 
+def _require_not_foreign(store: Store, name: str, planned: Planned) -> None:
+    """Refuse to replace what a part of another model has written meanwhile."""
+    if _state(store, name, planned) is _State.FOREIGN:
+        raise WriteError(f"{_belongs_to_another(store, [name])}. Choose another directory")
+
+
+def _belongs_to_another(store: Store, names: Sequence[str]) -> str:
+    return (
+        f"{store.path(names[0])}: belongs to another checkpoint{_and_more(names)}; readers would "
+        f"mix the two"
+    )
+
+
 def _and_more(names: Sequence[str]) -> str:
     return f" (and {len(names) - 1} more)" if len(names) > 1 else ""
 
@@ -276,7 +353,7 @@ def _unpublish(store: Store, planned: Planned) -> None:
             store.remove(name)
     if len(planned.shards) > 1:
         for name in store.names():
-            if name == "model.safetensors":
+            if name == SINGLE_NAME:
                 store.remove(name)
 
 
@@ -289,6 +366,9 @@ def _room(
 ) -> int:
     """Return the most bytes that writing needs beside what is there."""
     used = most = 0
+    if existing is Existing.OVERWRITE and len(planned.shards) > 1:
+        # `_unpublish` removes it.
+        used -= store.size(SINGLE_NAME) or 0
     for name in own:
         if existing.resumes and states[name] is _State.WHOLE:
             continue

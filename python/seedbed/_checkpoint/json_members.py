@@ -10,6 +10,7 @@ Promises: a `JsonError` for everything that is not JSON, however deep or long, a
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -47,9 +48,26 @@ def _no_constant(name: str) -> NoReturn:
     raise JsonError(f"is not JSON: {name}")
 
 
+def _finite(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise JsonError(f"is not JSON that readers take: {text[:20]} is out of range")
+    return value
+
+
+def _integer(text: str) -> int | float:
+    # A negative zero is no integer to the safetensors library.
+    return -0.0 if text == "-0" else int(text)
+
+
 # Python's own, which knows escapes and refuses control characters.
 _scan_string: Callable[[str, int, bool], tuple[str, int]] = decoder.scanstring  # type: ignore[attr-defined]
-_DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_no_constant)
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_pairs,
+    parse_float=_finite,
+    parse_int=_integer,
+    parse_constant=_no_constant,
+)
 
 
 def value_at(text: str, start: int, limit: int = MAX_VALUE_CHARACTERS) -> tuple[Any, int]:
@@ -70,7 +88,19 @@ def value_at(text: str, start: int, limit: int = MAX_VALUE_CHARACTERS) -> tuple[
         if len(piece) == limit:
             raise JsonError(f"has a value longer than {limit} characters") from None
         raise JsonError(f"is not JSON: {error}") from None
+    if piece.find("\\u", 0, length) >= 0:
+        _require_text(value)
     return value, start + length
+
+
+def _require_text(value: Any) -> None:
+    """Refuse half of a surrogate pair, which escapes can say and no UTF-8 has."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise JsonError("is not JSON that readers take: half of a surrogate pair") from None
+    except RecursionError:
+        raise JsonError("is nested too deeply") from None
 
 
 def usual(value: str) -> re.Pattern[str]:
@@ -118,6 +148,8 @@ class Members:
                 key, self._position = _scan_string(text, self._position, True)
             except ValueError as error:
                 raise JsonError(f"is not JSON: {error}") from None
+            if not key.isascii():
+                _require_text(key)
             self._position = self._skip(self._position)
             self._expect(":")
             yield key, self._position, None

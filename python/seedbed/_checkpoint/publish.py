@@ -94,7 +94,11 @@ def sync_directory(path: str) -> None:
     """Have the disk know the names in the directory `path`, where the system can be asked to."""
     if not hasattr(os, "O_DIRECTORY"):
         return
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except PermissionError:
+        # One may write to a directory that one may not read.
+        return
     try:
         os.fsync(directory)
     except OSError as error:
@@ -110,7 +114,7 @@ def claim(path: str, *, shared: bool) -> Iterator[None]:
     """Keep other processes of this machine from writing to the directory `path` meanwhile.
 
     Args:
-        path: A directory.
+        path: A directory; where it does not exist, nobody writes to it.
         shared: Whether others that say so too may.
 
     Raises:
@@ -119,7 +123,11 @@ def claim(path: str, *, shared: bool) -> Iterator[None]:
     if not hasattr(os, "O_DIRECTORY"):
         yield
         return
-    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        yield
+        return
     try:
         if not _lock(directory, shared=shared):
             raise WriteError(f"{path}: cannot be written: another process is writing to it")

@@ -31,10 +31,11 @@ from seedbed._escape import escape
 
 # The most characters of an entry: 65 dimensions of 19 digits have far fewer.
 _MAX_ENTRY_CHARACTERS = 1 << 13
-# As writers write it.
+# As writers write it. Each repetition costs the matcher memory, so there are few.
 _NUMBER = "(?:0|[1-9][0-9]{0,18})"
+_MAX_USUAL_COMMAS = 63
 _ENTRY = usual(
-    rf'\{{"dtype":"([A-Za-z0-9_]{{1,20}})","shape":\[((?:{_NUMBER}(?:,{_NUMBER})*)?)\],'
+    rf'\{{"dtype":"([A-Za-z0-9_]{{1,20}})","shape":\[((?:{_NUMBER}(?:,{_NUMBER}){{0,{_MAX_USUAL_COMMAS}}})?)\],'
     rf'"data_offsets":\[({_NUMBER}),({_NUMBER})\]\}}'
 )
 _KEYS = ("dtype", "shape", "data_offsets")

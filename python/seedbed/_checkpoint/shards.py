@@ -10,11 +10,12 @@ Promises: the result depends on sizes and order alone, so processes that do not 
 
 from __future__ import annotations
 
+import bisect
+import heapq
+import itertools
 import re
 from collections.abc import Sequence
 from typing import Final, TypeVar
-
-import numpy as np
 
 from seedbed._checkpoint.format import Described
 
@@ -75,15 +76,15 @@ def by_size(tensors: Sequence[T], limit: int) -> list[list[T]]:
 
 def by_count(tensors: Sequence[T], count: int) -> list[list[T]]:
     """Cut `tensors` into `count` shards, 1 .. the number of tensors, the largest of least size."""
-    sums = np.cumsum([tensor.nbytes for tensor in tensors], dtype=np.int64)
-    total, largest = int(sums[-1]), max(tensor.nbytes for tensor in tensors)
+    sums = list(itertools.accumulate(tensor.nbytes for tensor in tensors))
+    total, largest = sums[-1], max(tensor.nbytes for tensor in tensors)
 
     def fits(limit: int) -> bool:
         position = begun = 0
         for left in range(count - 1, -1, -1):
-            end = int(np.searchsorted(sums, begun + limit, side="right"))
+            end = bisect.bisect_right(sums, begun + limit)
             position = max(position + 1, min(end, len(tensors) - left))
-            begun = int(sums[position - 1])
+            begun = sums[position - 1]
         return position == len(tensors)
 
     low, high = max(largest, -(-total // count)), total
@@ -93,20 +94,20 @@ def by_count(tensors: Sequence[T], count: int) -> list[list[T]]:
     # Where each shard has to begin at the earliest, for the rest to fit.
     begins = [len(tensors)]
     for left in range(count - 1):
-        bound = (int(sums[begins[-1] - 1]) if begins[-1] else 0) - low
-        begin = int(np.searchsorted(sums, bound, side="left")) + 1 if bound > 0 else 0
+        bound = (sums[begins[-1] - 1] if begins[-1] else 0) - low
+        begin = bisect.bisect_left(sums, bound) + 1 if bound > 0 else 0
         begins.append(min(max(begin, count - 1 - left), begins[-1] - 1))
     shards, position, begun = [], 0, 0
     for left in range(count - 1, -1, -1):
         # As near to an equal share of what is left as the limit allows, before it and after.
         even = begun + (total - begun) / (left + 1)
-        end = int(np.searchsorted(sums, even, side="left"))
+        end = bisect.bisect_left(sums, even)
         if end < len(tensors) and sums[end] - even < even - (sums[end - 1] if end else 0):
             end += 1
-        most = int(np.searchsorted(sums, begun + low, side="right"))
+        most = bisect.bisect_right(sums, begun + low)
         end = max(begins[left], min(end, most, len(tensors) - left), position + 1)
         shards.append(list(tensors[position:end]))
-        position, begun = end, int(sums[end - 1])
+        position, begun = end, sums[end - 1]
     return shards
 
 
@@ -122,11 +123,12 @@ def share(sizes: Sequence[int], part: int, parts: int) -> list[int]:
 
     Files are dealt out by size, largest first, each to the part that has the fewest bytes.
     """
-    loads = [0] * min(parts, len(sizes))
+    # The first of the parts that have the fewest bytes is on top.
+    loads = [(0, number) for number in range(min(parts, len(sizes)))]
     own = []
     for number in sorted(range(len(sizes)), key=lambda number: -sizes[number]):
-        least = loads.index(min(loads))
-        loads[least] += max(sizes[number], 1)
+        load, least = loads[0]
+        heapq.heapreplace(loads, (load + max(sizes[number], 1), least))
         if least == part - 1:
             own.append(number)
     return sorted(own)

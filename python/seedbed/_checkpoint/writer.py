@@ -78,9 +78,19 @@ def blocks(shape: tuple[int, ...], limit: int) -> Iterator[Index]:
         row //= shape[axis]
     pieces = -(-shape[axis] // (limit // row))
     cuts = [shape[axis] * piece // pieces for piece in range(pieces + 1)]
-    for leading in np.ndindex(*shape[:axis]):
+    for number in range(math.prod(shape[:axis])):
+        leading = _unravelled(number, shape[:axis])
         for start, stop in itertools.pairwise(cuts):
-            yield (*(int(i) for i in leading), slice(start, stop))
+            yield (*leading, slice(start, stop))
+
+
+def _unravelled(number: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Return where the element of this number is in an array of any number of dimensions."""
+    places = []
+    for length in reversed(shape):
+        number, place = divmod(number, length)
+        places.append(place)
+    return tuple(reversed(places))
 
 
 def write_checkpoint(

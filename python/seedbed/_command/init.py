@@ -150,7 +150,9 @@ def _write_directory(
     planned = Planned(layouts, specification.digest, _beside(specification))
     sync = not options.no_fsync
     if options.finish:
-        missing = publish_index(store, planned, overwrite=options.overwrite, sync=sync)
+        # Like a part: not while a run of all shards replaces them.
+        with store.claim(shared=True):
+            missing = publish_index(store, planned, overwrite=options.overwrite, sync=sync)
         if missing:
             raise WriteError(f"{output}: not finished; missing: {', '.join(missing)}")
         if not options.quiet:

@@ -21,6 +21,7 @@ from seedbed._inspect.lint import Measured, lint
 from seedbed._inspect.statistics import Moments, Statistics, measure
 from seedbed._law import Law
 from seedbed._plan.patterns import Pattern, PatternError
+from seedbed._plan.resolve import MAX_MATCHED_NAME
 from seedbed._spec.model import Specification, TensorSpec
 from seedbed._spec.reader import read_specification
 
@@ -86,7 +87,12 @@ def _look(
     checkpoint = open_checkpoint(path)
     tensors = checkpoint.tensors
     if patterns:
-        tensors = [t for t in tensors if any(p.match(t.name) for p in patterns)]
+        # As in plans, longer names fit nothing: patterns take the square of the length.
+        tensors = [
+            t
+            for t in tensors
+            if len(t.name) <= MAX_MATCHED_NAME and any(p.match(t.name) for p in patterns)
+        ]
         if not tensors:
             raise UsageError(f"{path}: no tensor matches {' or '.join(options.match)}")
     expected = {} if specification is None else {t.name: t for t in specification.tensors}
@@ -243,7 +249,7 @@ def _ratio(seen: _Seen, group: Group[Stored]) -> str:
     law, moments = seen.laws.get(group.members[0].name), _pooled(seen, group)
     if law is None or not law.std or law.mean is None or moments is None or not moments.count:
         return "-"
-    return f"{math.sqrt(moments.about(law.mean)) / law.std:.4f}"
+    return f"{math.sqrt(moments.about(law.mean, law.std)):.4f}"
 
 
 def _bars(seen: _Seen, group: Group[Stored]) -> str:

@@ -27,6 +27,8 @@ _LINE_SECONDS = 1.0
 _LINE_PARTS = 20
 # The least that a bar has of a narrow terminal, before the name is given any.
 _BAR_WIDTH = 10
+# A longer cell of a table is cut: every row would be padded to it.
+_MAX_CELL = 500
 # What terminals call them (ECMA-48, select graphic rendition).
 _STYLES: Final = {"error": "31", "warning": "33", "note": "2", "bold": "1"}
 
@@ -71,7 +73,7 @@ def can_show(text: str) -> bool:
 
 def print_table(rows: Sequence[Sequence[str]], numbers_from: int) -> None:
     """Print `rows` on standard output, aligned; numbers, which align right, end each row."""
-    shown = [[_shown(cell, sys.stdout) for cell in row] for row in rows]
+    shown = [[_shown(_cut(cell), sys.stdout) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*shown, strict=True)]
     for row in shown:
         cells = [
@@ -152,6 +154,10 @@ def _columns() -> list[ProgressColumn]:
             table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
         ),
     ]
+
+
+def _cut(cell: str) -> str:
+    return cell if len(cell) <= _MAX_CELL else f"{cell[: _MAX_CELL - 3]}..."
 
 
 def _shown(text: str, stream: TextIO | None) -> str:

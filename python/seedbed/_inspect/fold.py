@@ -18,6 +18,9 @@ from typing import Generic, TypeVar
 # A whole segment, without zeros before it: "h.07" is a name of its own.
 NUMBER = re.compile(r"(?<![^./])(0|[1-9][0-9]{0,8})(?![^./])")
 
+# Names have a few; what folding costs grows with the square of how many there are.
+_MAX_NUMBERS = 16
+
 T = TypeVar("T")
 
 
@@ -42,7 +45,7 @@ def fold(
     """
     families: dict[tuple[tuple[str, ...], Hashable], list[tuple[tuple[int, ...], int]]] = {}
     for position, item in enumerate(items):
-        parts = NUMBER.split(name(item))
+        parts = split(name(item))
         numbers = tuple(map(int, parts[1::2]))
         families.setdefault((tuple(parts[::2]), alike(item)), []).append((numbers, position))
     found: list[tuple[int, Group[T]]] = []
@@ -65,6 +68,12 @@ def natural(name: str) -> list[tuple[int, str]]:
         (int(part), "") if number % 2 and len(part) < 20 else (-1, part)
         for number, part in enumerate(parts)
     ]
+
+
+def split(name: str) -> list[str]:
+    """Return the texts of a name and the numbers between them, of too many numbers as one text."""
+    parts = NUMBER.split(name)
+    return parts if len(parts) // 2 <= _MAX_NUMBERS else [name]
 
 
 def numbers_in(name: str) -> tuple[str, tuple[int, ...]]:

@@ -275,11 +275,12 @@ def _of_deviation(
     assert law.std is not None
     assert law.mean is not None
     sigma = law.std
-    r = tensor.statistics.moments.about(law.mean) / sigma**2
+    r = tensor.statistics.moments.about(law.mean, sigma)
     low, high = allowed
 
     def fits(ratio: float) -> bool:
-        return (low is None or ratio**2 >= low) and ratio**2 <= high
+        square = ratio * ratio
+        return (low is None or square >= low) and square <= high
 
     if fits(math.sqrt(r)):
         return []
@@ -310,7 +311,7 @@ def _pooled(tensors: Sequence[Measured]) -> float:
         assert law.mean is not None
         assert law.std is not None
         count = tensor.statistics.moments.count
-        total += tensor.statistics.moments.about(law.mean) / law.std**2 * count
+        total += tensor.statistics.moments.about(law.mean, law.std) * count
         weight += count
     return total / weight
 

@@ -59,9 +59,13 @@ class Moments:
     def std(self) -> float:
         return math.sqrt(max(self.squares, 0.0) / self.count) if self.count else math.nan
 
-    def about(self, centre: float) -> float:
-        """Return the mean squared deviation from `centre`."""
-        return max(self.squares, 0.0) / self.count + (self.mean - centre) ** 2
+    def about(self, centre: float, unit: float) -> float:
+        """Return the mean squared deviation from `centre` in units of `unit` squared.
+
+        It is infinite where float64 has no number for it.
+        """
+        shift = (self.mean - centre) / unit
+        return max(self.squares, 0.0) / self.count / unit / unit + shift * shift
 
     def without_zeros(self, count: int) -> Moments:
         """Return those of all values but so many that are 0."""
@@ -128,7 +132,8 @@ class Statistics:
         low, high = self.moments.low, self.moments.high
         if not self.sample or not low < high:
             return []
-        values = np.concatenate(self.sample).astype(np.float64)
+        with np.errstate(invalid="ignore"):
+            values = np.concatenate(self.sample).astype(np.float64)
         values = values[np.isfinite(values)]
         scaled = (values / 2 - low / 2) / (high / 2 - low / 2)
         places = np.clip(scaled * bins, 0, bins - 1).astype(np.int64)
@@ -244,7 +249,8 @@ def _measure(piece: Piece[_Readable], memory: Bytes, step: int, deep: bool) -> S
     made = Statistics()
     if piece.first == 0:
         made.start = memory[: SIGNS * dtype.itemsize].tobytes()
-        negative = raw[:SIGNS].astype(np.float64) < 0
+        with np.errstate(invalid="ignore"):
+            negative = raw[:SIGNS].astype(np.float64) < 0
         made.signs = int.from_bytes(np.packbits(negative).tobytes(), "big")
     # Floats of the whole piece that follow each other at `step`, counted from the tensor's start.
     with np.errstate(over="ignore", invalid="ignore"):
@@ -261,7 +267,8 @@ def _measure(piece: Piece[_Readable], memory: Bytes, step: int, deep: bool) -> S
         rows = raw.reshape(-1, row)
         made.zero_rows = len(rows)
         if made.moments.zeros < raw.size:
-            made.zero_rows -= int(np.count_nonzero(np.any(rows != 0, axis=1)))
+            with np.errstate(invalid="ignore"):
+                made.zero_rows -= int(np.count_nonzero(np.any(rows != 0, axis=1)))
     return made
 
 

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from seedbed._inspect.fold import NUMBER
+from seedbed._inspect.fold import split
 from seedbed._plan.names import check_named
 from seedbed._plan.quantities import RESERVED
 from seedbed._plan.sources import Source, is_drawn
@@ -96,7 +96,7 @@ def _folded(
     for position, names in runs:
         if any(name in line_of for name in names):
             continue
-        first = NUMBER.split(names[0])
+        first = split(names[0])
         before, after = "".join(first[:position]), "".join(first[position + 1 :])
         placeholder = _placeholder(before, len(names), counts)
         if placeholder is None:
@@ -123,7 +123,7 @@ def _runs(source: Source) -> list[tuple[int, list[str]]]:
     for name, (shape, dtype) in source.tensors.items():
         if name in source.tied:
             continue
-        parts = NUMBER.split(name)
+        parts = split(name)
         for position in range(1, len(parts), 2):
             rest = (*parts[:position], "", *parts[position + 1 :])
             key = position, (rest, shape, dtype)
