@@ -14,14 +14,19 @@ HOST = $(shell rustc --print host-tuple)
 SOURCES := Cargo.toml Cargo.lock pyproject.toml README.md LICENSE NOTICE \
 	$(shell find src python/seedbed -type f ! -name '*.so' ! -name '*.pyc')
 
-.PHONY: demo test test-backends test-loaders check bench stats asan clean
+.PHONY: demo test test-rust test-python test-backends test-loading test-loaders
+.PHONY: check check-rust check-python bench stats asan clean
 .DELETE_ON_ERROR:
 
 demo: $(VENV)/.installed
 	$(BIN)/seedbed init examples/gpt2-xl.toml -o gpt2-xl.safetensors
 
-test: $(VENV)/.installed-test
+test: test-rust test-python
+
+test-rust:
 	cargo test --workspace --locked
+
+test-python: $(VENV)/.installed-test
 	$(BIN)/pytest
 
 # seedbed.keras on each backend of Keras, a process each: its own tests, then Keras' own with seedbed
@@ -43,12 +48,19 @@ $(addprefix test-backend-,$(BACKENDS)): test-backend-%: $(BACKENDS_VENV)/.instal
 # the one test of what version 5 brought.
 LOADERS_VENV := .venv-loaders
 LOADERS_BIN := $(LOADERS_VENV)/bin
+LOADERS_TEST := $(LOADERS_BIN)/python -m pytest -c tests/loaders/pytest.toml
 test-loaders: $(LOADERS_VENV)/.installed
-	$(LOADERS_BIN)/python -m pytest -c tests/loaders/pytest.toml tests/loaders
-	PYTHONPATH=$(abspath $(LOADERS_VENV))/transformers-4 $(LOADERS_BIN)/python -m pytest -c tests/loaders/pytest.toml \
-		tests/loaders --deselect test_plans.py::test_models_whose_files_have_other_names_are_refused
+	$(LOADERS_TEST) tests/loaders
+	PYTHONPATH=$(abspath $(LOADERS_VENV))/transformers-4 $(LOADERS_TEST) tests/loaders \
+		--deselect test_plans.py::test_models_whose_files_have_other_names_are_refused
 
-check: $(VENV)/.installed-test
+# Those of them that start no servers, with the current release of each library.
+test-loading: $(LOADERS_VENV)/.installed
+	$(LOADERS_TEST) $(addprefix tests/loaders/test_,hub.py model_types.py plans.py reading.py transformers.py)
+
+check: check-rust check-python
+
+check-rust:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --document-private-items --locked
@@ -57,6 +69,8 @@ check: $(VENV)/.installed-test
 	else \
 		echo "left out: cargo check for $(CROSS), whose standard library is not installed"; \
 	fi
+
+check-python: $(VENV)/.installed-test
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
@@ -111,28 +125,24 @@ $(VENV)/.installed: $(VENV)/.created $(SOURCES)
 	$(PIP) $(WHEELS)/seedbed-*.whl
 	touch $@
 
-# The backends: what cannot be installed, or imported afterwards, ends the build. uv takes these
-# gigabytes in a sixth of the processor time of pip.
-BACKENDS_UV := $(BACKENDS_BIN)/uv pip install --quiet --python $(BACKENDS_BIN)/python
-$(BACKENDS_VENV)/.created: pyproject.toml
-	$(PYTHON) -m venv $(BACKENDS_VENV)
-	$(BACKENDS_BIN)/pip install --quiet --disable-pip-version-check uv
+# Environments of gigabytes, which uv takes in a sixth of the processor time of pip.
+UV := bin/uv pip install --quiet --python
+$(BACKENDS_VENV)/.created $(LOADERS_VENV)/.created: %/.created: pyproject.toml
+	$(PYTHON) -m venv $*
+	$*/bin/pip install --quiet --disable-pip-version-check uv
 	touch $@
 
+# The backends: what cannot be installed, or imported afterwards, ends the build.
 $(BACKENDS_VENV)/.installed: $(BACKENDS_VENV)/.created $(VENV)/.installed
-	$(BACKENDS_UV) "seedbed[backends] @ $$(ls $(abspath $(WHEELS))/seedbed-*.whl)"
-	$(BACKENDS_UV) --reinstall-package seedbed --no-deps $(WHEELS)/seedbed-*.whl
+	$(BACKENDS_VENV)/$(UV) $(BACKENDS_BIN)/python "seedbed[backends] @ $$(ls $(abspath $(WHEELS))/seedbed-*.whl)"
+	$(BACKENDS_VENV)/$(UV) $(BACKENDS_BIN)/python --reinstall-package seedbed --no-deps $(WHEELS)/seedbed-*.whl
 	for backend in $(BACKENDS); do KERAS_BACKEND=$$backend $(BACKENDS_BIN)/python -c 'import keras, keras_hub' || exit 1; done
 	touch $@
 
-$(LOADERS_VENV)/.created: pyproject.toml
-	$(PYTHON) -m venv $(LOADERS_VENV)
-	touch $@
-
 $(LOADERS_VENV)/.installed: $(LOADERS_VENV)/.created $(VENV)/.installed
-	$(LOADERS_BIN)/pip install --quiet --disable-pip-version-check "$$(ls $(WHEELS)/seedbed-*.whl)[loaders]"
-	$(LOADERS_BIN)/pip install --quiet --disable-pip-version-check --force-reinstall --no-deps $(WHEELS)/seedbed-*.whl
-	$(LOADERS_BIN)/pip install --quiet --disable-pip-version-check --upgrade --no-deps --target $(LOADERS_VENV)/transformers-4 \
+	$(LOADERS_VENV)/$(UV) $(LOADERS_BIN)/python "seedbed[loaders] @ $$(ls $(abspath $(WHEELS))/seedbed-*.whl)"
+	$(LOADERS_VENV)/$(UV) $(LOADERS_BIN)/python --reinstall-package seedbed --no-deps $(WHEELS)/seedbed-*.whl
+	$(LOADERS_VENV)/$(UV) $(LOADERS_BIN)/python --no-deps --target $(LOADERS_VENV)/transformers-4 \
 		'transformers>=4.57,<5' 'huggingface_hub<1' 'tokenizers>=0.22,<=0.23.0'
 	touch $@
 
