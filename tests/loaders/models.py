@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import contextlib
+import io
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +11,16 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-COMMAND = [sys.executable, "-m", "seedbed"]
+from seedbed._command.main import main
 
 
-def seedbed(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [*COMMAND, *map(str, arguments)], capture_output=True, text=True, timeout=400
-    )
-    assert done.returncode == code, done.stderr
-    return done
+def seedbed(*arguments: object, code: int = 0) -> str:
+    """What the command prints, run in this process, which has imported transformers already."""
+    printed, said = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(said):
+        ended = main([str(argument) for argument in arguments])
+    assert ended == code, said.getvalue()
+    return printed.getvalue()
 
 
 def llama(tied: bool, dtype: str = "bfloat16") -> Any:

@@ -54,12 +54,10 @@ def test_from_specification_to_transformers(tmp_path: Path) -> None:
     ]
 
     seedbed("verify", spec, out)
-    shown = seedbed("inspect", out, "--stats", "--lint", "--spec", spec).stdout
+    shown = seedbed("inspect", out, "--stats", "--lint", "--spec", spec)
     assert "model.layers.{0..2}.mlp.down_proj.weight" in shown
     assert "lm_head.weight" in shown
-    report = json.loads(
-        seedbed("inspect", out, "--stats", "--lint", "--spec", spec, "--json").stdout
-    )
+    report = json.loads(seedbed("inspect", out, "--stats", "--lint", "--spec", spec, "--json"))
     assert report["findings"] == []
     assert report["tied"] == {"lm_head.weight": "model.embed_tokens.weight"}
     (embedding,) = (t for t in report["tensors"] if t["name"] == "model.embed_tokens.weight")
