@@ -135,6 +135,18 @@ class Computed(_Described):
         return memory if out is None else out
 
 
+def with_all_axes(
+    memory: npt.NDArray[Any], block: tuple[slice, ...], shape: tuple[int, ...]
+) -> tuple[npt.NDArray[Any], list[range]]:
+    """Give the memory of a block the axes back that integers took, which copies nothing.
+
+    Returns:
+        The memory, and what of each axis of `shape` it holds.
+    """
+    taken = [range(*one.indices(size)) for one, size in zip(block, shape, strict=True)]
+    return memory.reshape([len(one) for one in taken]), taken
+
+
 def dtype_of(out: Any) -> np.dtype[Any] | None:
     """The dtype of the memory that an `out` lends, which is the default where one is given.
 

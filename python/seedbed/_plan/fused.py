@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from seedbed._draw import Computed, Draw
+from seedbed._draw import Computed, Draw, with_all_axes
 from seedbed._dtypes import standardize
 from seedbed.initializers import Initializer, serialize
 
@@ -48,9 +48,7 @@ class Fused(Initializer):
         ]
 
         def write(memory: npt.NDArray[Any], block: tuple[slice, ...]) -> None:
-            taken = [range(*one.indices(size)) for one, size in zip(block, shape, strict=True)]
-            # The axes that integers took are back, which copies nothing.
-            whole = memory.reshape([len(one) for one in taken])
+            whole, taken = with_all_axes(memory, block, shape)
             begin = 0
             for draw, size in zip(draws, self.sizes, strict=True):
                 first, last = _within(taken[axis], begin, begin + size)

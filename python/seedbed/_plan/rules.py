@@ -31,17 +31,9 @@ RULE_KEYS: Final = (
     "optional",
     "lr",
 )
-# What only means something together with `init`.
-_OF_INIT: Final = (
-    "layout",
-    "input_axes",
-    "output_axes",
-    "batch_axes",
-    "groups",
-    "blocks",
-    "zero_row",
-    "lr",
-)
+# What means something without `init`, too.
+_OF_ALL: Final = ("match", "init", "tie", "omit", "dtype", "optional")
+_OF_INIT: Final = tuple(key for key in RULE_KEYS if key not in _OF_ALL)
 _BLOCK_KEYS: Final = ("axis", "sizes", "of")
 
 

@@ -141,11 +141,15 @@ def _of_hub(path: str) -> str:
 def _table_of(path: str) -> dict[str, Any]:
     """A config.json, empty where it cannot be read: names and shapes do not depend on it."""
     try:
-        with open(path, "rb") as file:
-            config = json.loads(file.read(_MAX_CONFIG_BYTES + 1))
+        config = _loaded(path)
     except (OSError, ValueError, RecursionError):
         return {}
     return config if isinstance(config, dict) else {}
+
+
+def _loaded(path: str) -> Any:
+    with open(path, "rb") as file:
+        return json.loads(file.read(_MAX_CONFIG_BYTES + 1))
 
 
 def _std(config: dict[str, Any]) -> float | None:
@@ -179,8 +183,7 @@ def natural(name: str, parts: _Parts | None = None) -> list[tuple[int, int, str]
 
 def _of_config(path: str, place: Place) -> Source:
     try:
-        with open(path, "rb") as file:
-            config = json.loads(file.read(_MAX_CONFIG_BYTES + 1))
+        config = _loaded(path)
     except (OSError, ValueError, RecursionError) as error:
         place.fail("model", f"cannot be used: {path}: {one_line(error)}")
     if not isinstance(config, dict) or "model_type" not in config:

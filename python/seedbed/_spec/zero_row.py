@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from seedbed._draw import Computed, Draw
+from seedbed._draw import Computed, Draw, with_all_axes
 from seedbed._dtypes import standardize
 from seedbed.initializers import Initializer, serialize
 
@@ -17,7 +17,7 @@ class ZeroRow(Initializer):
 
     Args:
         initializer: The other one.
-        row: The number of the row, along the first axis; from the end where negative.
+        row: The number of the row along the first axis, from 0; the tensor must have it.
     """
 
     def __init__(self, initializer: Any, row: int) -> None:
@@ -28,28 +28,16 @@ class ZeroRow(Initializer):
         return self.prepare(shape, dtype).draw()
 
     def prepare(self, shape: Any, dtype: Any = None) -> Draw:
-        """The tensor, ready to be drawn whole or in blocks.
-
-        Raises:
-            ValueError: The tensor has no such row.
-        """
-        draw = self.initializer.prepare(shape, standardize(dtype))
-        shape, rows = draw.shape, draw.shape[0] if draw.shape else 0
-        if not -rows <= self.row < rows:
-            raise ValueError(
-                f"`row` must be a row of a tensor of shape {list(shape)}. Received: {self.row}"
-            )
-        row = self.row % rows
+        """The tensor, ready to be drawn whole or in blocks."""
+        draw, row = self.initializer.prepare(shape, standardize(dtype)), self.row
 
         def write(memory: npt.NDArray[Any], block: tuple[slice, ...]) -> None:
-            taken = [range(*one.indices(size)) for one, size in zip(block, shape, strict=True)]
-            # The axes that integers took are back, which copies nothing.
-            whole = memory.reshape([len(one) for one in taken])
+            whole, taken = with_all_axes(memory, block, draw.shape)
             draw.draw(block, whole)
             if row in taken[0]:
                 whole[taken[0].index(row)] = 0
 
-        return Computed(shape, draw.dtype, write)
+        return Computed(draw.shape, draw.dtype, write)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor, the initializer in its stored form."""
